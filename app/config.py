@@ -1,0 +1,214 @@
+# config.json: every setting is declared once, in SCHEMA. load() checks everything and reports all problems at once;
+# the app never writes defaults over what a person wrote. No I/O of its own: the text of the file comes in.
+
+import ujson
+
+from app.errors import ConfigError
+
+# key, type, default, limits, unit, help. Limits: (low, high) for int, (min, max) length in bytes for text, path, secret and list;
+# the allowed values for choice. A key that starts with "upload." belongs to each upload rule.
+SCHEMA = (
+    ("device.id", "name", "", (0, 64), "", "the module's name on the server; empty = its IMEI"),
+    ("server.host", "text", "", (1, 255), "", "name or IPv4 address of the FTP server"),
+    ("server.port", "int", 21, (1, 65535), "TCP port", "where the server listens"),
+    ("server.user", "text", "", (0, 128), "", "login name; empty = anonymous"),
+    ("server.password", "secret", "", (0, 128), "", "password; never printed"),
+    ("server.mode", "choice", "passive", ("passive", "active"), "", "who opens the data connection; active needs a public address"),
+    ("server.timeout_s", "choice", 15, (5, 10, 15, 20), "s", "longest silence on a connection; other values do not work on the module"),
+    ("upload.from", "path", "/usr", (0, 200), "", "folder on the module that is sent, sub-folders included; empty = none"),
+    ("upload.to", "remote", "{device}", (0, 200), "", "folder on the server; {device} is device.id"),
+    ("upload.include", "list", (), (0, 32), "patterns", "only files that match one of these; empty = all"),
+    ("upload.exclude", "list", (), (0, 32), "patterns", "never files that match one of these"),
+    ("upload.after", "choice", "keep", ("keep", "delete"), "", "what becomes of a file that has arrived"),
+    ("download.from", "remote", "updates", (0, 200), "", "folder on the server whose files the module gets; empty = none"),
+    ("download.to", "path", "/usr", (1, 200), "", "folder on the module where they go"),
+    ("schedule.every_s", "int", 900, (10, 604800), "s", "time between two cycles"),
+    ("schedule.jitter_s", "int", 60, (0, 86400), "s", "up to this much is added at random, so that a fleet spreads"),
+    ("retry.base_s", "int", 5, (1, 3600), "s", "longest wait after the first failure; doubles with each further one"),
+    ("retry.cap_s", "int", 900, (1, 86400), "s", "longest wait after many failures"),
+    ("storage.reserve_blocks", "int", 4, (0, 1024), "blocks of 4 KiB", "flash that downloads leave free"),
+    ("log.level", "choice", "info", ("debug", "info", "warning", "error"), "", "how much is printed"),
+)
+
+TEXT_BYTES = 8192  # a config.json is about 1 kB; more is a wrong file and would only fill the heap
+_RULE = "upload."
+
+
+def _distance(a, b):
+    """Edit distance of two short texts (Levenshtein)."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a):
+        last, row[0] = row[0], i + 1
+        for j, y in enumerate(b):
+            last, row[j + 1] = row[j + 1], min(row[j + 1] + 1, row[j] + 1, last + (x != y))
+    return row[-1]
+
+
+def nearest(key, keys):
+    """The known key that looks most like a mistyped one, or None if none is near."""
+    best, found = len(key) // 2 + 2, None
+    for known in keys:
+        distance = _distance(key, known)
+        if distance < best:
+            best, found = distance, known
+    return found
+
+
+def _is_int(value):
+    # True is an int on a PC and not on the module
+    return isinstance(value, int) and value is not True and value is not False
+
+
+def _allowed(kind, limits, unit):
+    if kind == "choice":
+        return "one of " + ", ".join([str(x) for x in limits])
+    if kind == "int":
+        return "a whole number from %d to %d%s" % (limits[0], limits[1], " " + unit if unit else "")
+    if kind == "list":
+        return "a list of at most %d texts" % limits[1]
+    if kind == "path":
+        return 'a path from the root such as "/usr/data", %d to %d bytes' % limits
+    if kind == "remote":
+        return 'a folder on the server without "..", at most %d bytes' % limits[1]
+    if kind == "name":
+        return 'letters, digits, "-", "_" and ".", at most %d' % limits[1]
+    return "text of %d to %d bytes" % limits
+
+
+def _has_control(text):
+    for c in text:
+        if ord(c) < 32 or ord(c) == 127:
+            return True
+    return False
+
+
+def _fits(kind, value, limits):
+    if kind == "int":
+        return _is_int(value) and limits[0] <= value <= limits[1]
+    if kind == "choice":
+        return value in limits and not isinstance(value, bool)
+    if kind == "list":
+        if not isinstance(value, (list, tuple)) or len(value) > limits[1]:
+            return False
+        for x in value:
+            if not isinstance(x, str) or not x or _has_control(x):
+                return False
+        return True
+    if not isinstance(value, str) or _has_control(value) or not limits[0] <= len(value.encode()) <= limits[1]:
+        return False
+    if kind == "path":
+        return value == "" or (value[0] == "/" and ".." not in value.split("/"))
+    if kind == "remote":
+        return ".." not in value.split("/")
+    if kind == "name":
+        for c in value:
+            if not ("a" <= c <= "z" or "A" <= c <= "Z" or "0" <= c <= "9" or c in "-_."):
+                return False
+        return value not in (".", "..")
+    return True
+
+
+def check(key, value, row):
+    """None if `value` is allowed for the schema row, else one line with key, value and what is allowed."""
+    _, kind, _, limits, unit, text = row
+    if _fits(kind, value, limits):
+        return None
+    if key == "server.host" and value == "":
+        return 'server.host is empty: fill in the name or address of your FTP server, e.g. "ftp.example.com"'
+    shown = "***" if kind == "secret" else ujson.dumps(value)[:60]
+    return "%s: %s is not allowed; it must be %s (%s)" % (key, shown, _allowed(kind, limits, unit), text)
+
+
+def _section(section, given, rows, at, problems):
+    """Values of one section: what is given over the defaults; faults go to `problems`. `at` is its name in messages."""
+    values = {}
+    for row in rows:
+        name = row[0][len(section) + 1 :]
+        values[name] = list(row[2]) if row[1] == "list" else row[2]
+    if not isinstance(given, dict):
+        problems.append("%s: must be an object { }, not %s" % (at, ujson.dumps(given)[:60]))
+        return values
+    for name in sorted(given):
+        if name in values:
+            values[name] = given[name]
+        else:
+            near = nearest(name, values)
+            hint = "did you mean %s.%s?" % (at, near) if near else "known: " + ", ".join(sorted(values))
+            problems.append("%s.%s: unknown key; %s" % (at, name, hint))
+    for row in rows:
+        name = row[0][len(section) + 1 :]
+        problem = check(at + "." + name, values[name], row)
+        if problem:
+            problems.append(problem)
+    return values
+
+
+def _rows_of(section):
+    return [row for row in SCHEMA if row[0].startswith(section + ".")]
+
+
+def _sections():
+    names = []
+    for row in SCHEMA:
+        name = row[0].split(".")[0]
+        if name not in names:
+            names.append(name)
+    return names
+
+
+def check_all(data):
+    """Settings from the parsed file: a dict "section.key" -> value, and "upload" -> list of rules (dicts without prefix).
+
+    Raises ConfigError with every problem at once."""
+    if not isinstance(data, dict):
+        raise ConfigError(["config.json: must be an object { } with the sections " + ", ".join(_sections())])
+    problems = []
+    config = {}
+    sections = _sections()
+    for name in sorted(data):
+        if name not in sections:
+            near = nearest(name, sections)
+            hint = "did you mean %s?" % near if near else "known: " + ", ".join(sections)
+            problems.append("%s: unknown section; %s" % (name, hint))
+    for section in sections:
+        given = data.get(section, {})
+        rows = _rows_of(section)
+        if section == "upload":
+            if isinstance(given, list):
+                rules = [_section(section, g, rows, "upload[%d]" % i, problems) for i, g in enumerate(given)]
+            else:
+                rules = [_section(section, given, rows, section, problems)]
+            config["upload"] = rules
+        else:
+            for name, value in _section(section, given, rows, section, problems).items():
+                config[section + "." + name] = value
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _line_of_fault(raw, error):
+    """Line number of the JSON fault: CPython's error has it; MicroPython's stream stands right behind the fault."""
+    line = getattr(error, "lineno", 0)
+    if line:
+        return line
+    import uio
+
+    stream = uio.BytesIO(raw)
+    try:
+        ujson.load(stream)
+    except ValueError:
+        pass  # the position is what was wanted; the fault itself is reported by the caller
+    return len(raw[: max(0, stream.tell() - 1)].split(b"\n"))
+
+
+def parse(raw):
+    """The settings in `raw` (bytes of config.json), checked. Raises ConfigError with every problem."""
+    if len(raw) > TEXT_BYTES:
+        raise ConfigError(["config.json: %d bytes; at most %d are allowed" % (len(raw), TEXT_BYTES)])
+    try:
+        data = ujson.loads(raw.decode())
+    except ValueError as e:
+        line = _line_of_fault(raw, e)
+        raise ConfigError(["config.json: broken JSON in line %d; check brackets, quotes and commas there" % line])
+    return check_all(data)

@@ -1,0 +1,113 @@
+# What stands in one line from the server, without I/O. Everything is checked: a server may send anything.
+# parse150 parse227 parse229 parse257 take, return and raise what the functions of that name in ftplib do.
+
+from app.errors import LATER, PermReply, ProtocolError, TempReply, UnexpectedReply
+
+NUMBER_DIGITS = 15  # longest number that is believed: 15 digits are more than any flash
+
+
+def error_for(code, text, verb):
+    """The exception for a negative reply."""
+    kind = TempReply if 400 <= code < 500 else PermReply if 500 <= code < 600 else ProtocolError
+    error = kind(text, verb=verb, code=code)
+    if code == 552:  # a full quota passes, and is the fault of no file
+        error.action = LATER
+    return error
+
+
+def _demand(text, code, verb):
+    if text[:3] != str(code):
+        number = int(text[:3]) if text[:3].isdigit() else 0
+        if number >= 400:
+            raise error_for(number, text, verb)
+        raise UnexpectedReply(text, verb=verb, code=number)
+
+
+def _numbers(text):
+    """All runs of digits in `text`, as numbers; -1 stands for one that is too long."""
+    found = []
+    run = ""
+    for c in text + " ":
+        if "0" <= c <= "9":
+            run += c
+        elif run:
+            found.append(int(run) if len(run) <= NUMBER_DIGITS else -1)
+            run = ""
+    return found
+
+
+def parse150(text):
+    """Size in bytes that a 150 reply announces, "(1234 bytes)", or None."""
+    _demand(text, 150, "RETR")
+    end = text.find(" bytes)")
+    start = text.rfind("(", 0, end) if end > 0 else -1
+    digits = text[start + 1 : end] if start >= 0 else ""
+    return int(digits) if digits.isdigit() and len(digits) <= NUMBER_DIGITS else None
+
+
+def parse227(text):
+    """(host, TCP port) of a 227 reply (RFC 959 PASV), wherever the six numbers stand in it."""
+    _demand(text, 227, "PASV")
+    start = text.find("(")
+    found = _numbers(text[start:] if start >= 0 else text[3:])[:6]
+    if len(found) == 6 and max(found) <= 255 and min(found) >= 0 and (found[4] or found[5]):
+        return "%d.%d.%d.%d" % tuple(found[:4]), found[4] * 256 + found[5]
+    raise ProtocolError(text, verb="PASV", code=227)
+
+
+def parse229(text, peer):
+    """(host, TCP port) of a 229 reply (RFC 2428 EPSV); the host is that of `peer`, the control connection's (host, port)."""
+    _demand(text, 229, "EPSV")
+    start = text.find("(")
+    end = text.find(")", start)
+    inside = text[start + 1 : end] if 0 <= start < end else ""
+    if len(inside) >= 5:
+        parts = inside.split(inside[0])
+        if len(parts) == 5 and parts[3].isdigit() and len(parts[3]) <= 5 and 0 < int(parts[3]) <= 65535:
+            return peer[0], int(parts[3])
+    raise ProtocolError(text, verb="EPSV", code=229)
+
+
+def parse257(text):
+    """The folder name in a 257 reply (PWD, MKD): between quotes, doubled quotes inside; "" if there is none."""
+    _demand(text, 257, "PWD")
+    if text[3:5] != ' "':
+        return ""
+    name = ""
+    i = 5
+    while i < len(text):
+        c = text[i]
+        i += 1
+        if c == '"':
+            if text[i : i + 1] != '"':
+                break
+            i += 1
+        name += c
+    return name
+
+
+def parse_size(text):
+    """Bytes of a 213 reply to SIZE; text behind the number is ignored. ProtocolError if there is no number."""
+    words = text[3:].split()
+    if text[:3] == "213" and words and words[0].isdigit() and len(words[0]) <= NUMBER_DIGITS:
+        return int(words[0])
+    raise ProtocolError(text, verb="SIZE", code=213)
+
+
+def parse_facts(line):
+    """(name, facts) of one MLSD or MLST line (RFC 3659): "type=file;size=3; name". The facts' names are in lower case."""
+    end = line.find(" ")
+    if end < 0:
+        raise ProtocolError("not an MLSD line: " + line[:80], verb="MLSD")
+    facts = {}
+    for fact in line[:end].split(";"):
+        at = fact.find("=")
+        if at > 0:
+            facts[fact[:at].lower()] = fact[at + 1 :]
+    return line[end + 1 :], facts
+
+
+def parse_fact_size(facts):
+    """The size fact in bytes, or -1 where there is none that can be believed."""
+    digits = facts.get("size", "")
+    return int(digits) if digits.isdigit() and len(digits) <= NUMBER_DIGITS else -1

@@ -1,0 +1,64 @@
+# The log: one line per event on the console and the last lines in RAM. Nothing goes to flash here: a line per append
+# would cost two block erases. Secrets are replaced before a line is printed or kept.
+
+LEVELS = ("debug", "info", "warning", "error")
+RING_LINES = 40  # about one failed cycle; 40 lines of 120 bytes are 5 kB
+LINE_BYTES = 240  # longer lines are cut: an error text may quote a server that talks a lot
+
+
+class Log:
+    """Levelled log. `clock.ticks_ms()` gives the time stamp, `out(line)` takes the finished line."""
+
+    def __init__(self, clock, level="info", out=print):
+        self._clock = clock
+        self._out = out
+        self._ring = []
+        self._secrets = ()
+        self.set_level(level)
+
+    def set_level(self, level):
+        self._threshold = LEVELS.index(level)
+
+    def set_secrets(self, secrets):
+        """Texts that are never shown; empty ones are left out."""
+        self._secrets = tuple(s for s in secrets if s)
+
+    def lines(self):
+        """The last lines, oldest first."""
+        return list(self._ring)
+
+    def debug(self, text, *args):
+        self._write(0, text, args)
+
+    def info(self, text, *args):
+        self._write(1, text, args)
+
+    def warning(self, text, *args):
+        self._write(2, text, args)
+
+    def error(self, text, *args):
+        self._write(3, text, args)
+
+    def trace(self, error):
+        """The traceback of a fault in the program, line by line."""
+        import uio
+        import usys
+
+        stream = uio.StringIO()
+        usys.print_exception(error, stream)
+        for line in stream.getvalue().split("\n"):
+            if line:
+                self.error("%s", line)
+
+    def _write(self, level, text, args):
+        if level < self._threshold:
+            return
+        if args:
+            text = text % args
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        line = "%9.3f %-7s %s" % (self._clock.ticks_ms() / 1000, LEVELS[level], text[:LINE_BYTES])
+        if len(self._ring) >= RING_LINES:
+            self._ring.pop(0)
+        self._ring.append(line)
+        self._out(line)

@@ -1,0 +1,35 @@
+# Time as the app may use it: ticks for durations, the wall clock only for labels. Works on CPython as well.
+
+try:
+    import utime as _time
+except ImportError:
+    import time as _time
+
+_PERIOD = 1 << 30  # of the module's ticks
+
+
+class Clock:
+    """Milliseconds that only ever grow (modulo 2 ** 30), and pauses."""
+
+    if hasattr(_time, "ticks_ms"):
+
+        def ticks_ms(self):
+            return _time.ticks_ms()
+
+        def ticks_diff(self, later, earlier):
+            """Milliseconds from `earlier` to `later`; right for up to 149 hours."""
+            return _time.ticks_diff(later, earlier)
+
+        def sleep_ms(self, ms):
+            _time.sleep_ms(ms)
+
+    else:
+
+        def ticks_ms(self):
+            return int(_time.monotonic() * 1000) % _PERIOD
+
+        def ticks_diff(self, later, earlier):
+            return (later - earlier + _PERIOD // 2) % _PERIOD - _PERIOD // 2
+
+        def sleep_ms(self, ms):
+            _time.sleep(ms / 1000)

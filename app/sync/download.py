@@ -1,0 +1,257 @@
+# Downloads, folder way: what lies in a folder on the server appears in a folder on the module. Each file is written to the
+# state folder of the target's mount, measured, entered in the ledger, and only then renamed into place.
+
+import ubinascii
+import uhashlib
+import ustruct
+
+from app.errors import PARK, Error, IntegrityError, PermReply, StorageError
+from app.ftp.parse import error_for, parse_fact_size, parse_facts, parse_size
+from app.sync.ledger import GET_DONE, GET_INTENT, get_key
+from app.sync.plan import CONFLICT, SKIP, plan_download
+from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, is_protected, why_unsafe
+
+BATCH = 32  # entries of a remote folder held at once; the folder is listed again for the next ones
+DEPTH = 8
+TRIES = 2
+
+
+class Remote:
+    """An entry of a remote folder. `stamp` is what tells one version from another: 4 bytes over size and MDTM, opaque."""
+
+    def __init__(self, name, is_folder, size, mark):
+        self.name = name
+        self.is_folder = is_folder
+        self.size = size
+        self.stamp = ustruct.unpack(">I", uhashlib.sha256(("%d %s" % (size, mark)).encode()).digest()[:4])[0]
+
+
+class Downloader:
+    """Fetches through an open session. `is_local_safe(path, size)`: True if what lies at `path` may be overwritten."""
+
+    def __init__(self, session, files, ledger, report, reserve_blocks, is_local_safe):
+        self._ftp = session
+        self._files = files
+        self._ledger = ledger
+        self._report = report
+        self._reserve_blocks = reserve_blocks
+        self._is_local_safe = is_local_safe
+        self._free_blocks = None  # as far as known; statvfs walks the whole file system, so it is asked rarely
+
+    def run(self, remote, local, depth=0):
+        """Bring everything new below the folder `remote` to `local`. True if everything was looked at."""
+        after = ""
+        is_complete = True
+        while True:
+            batch, is_last = self._list(remote, after)
+            for entry in batch:
+                after = entry.name
+                path = local.rstrip("/") + "/" + entry.name
+                name = remote + "/" + entry.name
+                reason = why_unsafe(entry.name) or ("the name is protected on the module" if is_protected(path) else None)
+                if reason:
+                    self._report.skipped("down", name, reason)
+                elif not entry.is_folder:
+                    self._consider(entry, name, path)
+                elif depth < DEPTH:
+                    is_complete = self.run(name, path, depth + 1) and is_complete
+                else:
+                    self._report.skipped("down", name, "deeper than %d folders" % DEPTH)
+            if is_last:
+                return is_complete
+
+    # --- what is there
+
+    def _list(self, folder, after):
+        """The first BATCH entries whose names sort behind `after`, and whether they are the last."""
+        batch = _Batch(after, self._report, folder)
+        if self._ftp.facts.mlsd:
+            try:
+                self._ftp.lines("MLSD " + folder, batch.take_facts)
+                return batch.found, not batch.is_full
+            except PermReply as e:
+                if e.code == 550:
+                    return self._no_folder(folder, e)
+                self._ftp.facts.mlsd = False
+        try:
+            self._ftp.lines("NLST " + folder, batch.take_name)
+        except Error as e:
+            if e.code not in (450, 550) or not self._ftp.is_open():
+                raise
+            return self._no_folder(folder, e)
+        self._measure(folder, batch)
+        return batch.found, not batch.is_full
+
+    def _no_folder(self, folder, error):
+        self._report.no_folder(folder, error)
+        return [], True
+
+    def _measure(self, folder, batch):
+        """Without MLSD: ask SIZE and MDTM of every name in one flight. What has no size is taken for a folder."""
+        names = [entry.name for entry in batch.found]
+        commands = []
+        for name in names:
+            commands.append("SIZE %s/%s" % (folder, name))
+            commands.append("MDTM %s/%s" % (folder, name))
+        self._ftp.post(commands)
+        for i, name in enumerate(names):
+            code, size = self._ftp.reply()
+            mark_code, mark = self._ftp.reply()
+            if code == 213:
+                batch.found[i] = Remote(name, False, parse_size(size), mark[4:] if mark_code == 213 else "")
+            else:
+                batch.found[i] = Remote(name, True, -1, "")
+
+    # --- one file
+
+    def _consider(self, entry, name, path):
+        if entry.size < 0:
+            self._report.skipped("down", name, "the server does not tell its size")
+            return
+        key = get_key(path)
+        if self._report.is_parked(key, entry.stamp):
+            return
+        local_size = self._files.size(path)
+        got = self._settled(key, path, local_size)
+        todo = plan_download(got, entry.size, entry.stamp, local_size, lambda: self._is_local_safe(path, local_size))
+        if todo == SKIP:
+            return
+        if todo == CONFLICT:
+            self._report.skipped("down", name, "it would overwrite a file that has not been sent yet")
+        elif local_size == -1:
+            self._report.skipped("down", name, "a folder of that name is in the way")
+        else:
+            self._fetch(entry, name, path, key)
+
+    def _settled(self, key, path, local_size):
+        """The ledger's entry of `path`. An intent that a cut left open is settled by the file in place."""
+        pending = self._ledger.pending.get(key)
+        if pending and local_size == pending.size:
+            return self._ledger.settle_get(key, local_size, self._digest_of(path, local_size))
+        return self._ledger.find(key)
+
+    def _digest_of(self, path, size):
+        digest = uhashlib.sha256()
+        self._files.digest(path, size, digest, bytearray(1024))
+        return digest.digest()[:8]
+
+    def _fetch(self, entry, name, path, key):
+        error = None
+        for _ in range(TRIES):
+            try:
+                self._fits(entry.size, path)
+                digest = self._receive(entry, name, path)
+                self._put_in_place(entry, path, key, digest)
+                self._report.fetched(name, path, entry.size)
+                return
+            except StorageError as e:
+                self._free_blocks = None
+                self._ftp.abandon_transfer()
+                self._report.skipped("down", name, e.text(), e)
+                return
+            except IntegrityError as e:
+                error = e
+                self._ftp.abandon_transfer()
+                self._report.retrying(name, e)
+            except Error as e:
+                if not self._ftp.is_open():
+                    raise
+                error = e
+                break
+        if isinstance(error, IntegrityError):
+            error.action = PARK
+        self._report.failed_download(name, key, entry, error)
+
+    def _fits(self, size, path):
+        """StorageError if the file and the reserve do not fit; the old copy stays until the new one is complete."""
+        need = self._files.blocks_for(size) + self._reserve_blocks
+        if self._free_blocks is None or need > self._free_blocks:
+            self._free_blocks = self._files.free_blocks(path)
+        if need > self._free_blocks:
+            raise StorageError(
+                "needs %d blocks of flash with the reserve, %d are free" % (need, self._free_blocks), step="space", code=28
+            )
+
+    def _staged(self, path):
+        """Where `path` is written before it is renamed: on the same mount, under a name of its own."""
+        folder = "/" + path.split("/")[1] + "/" + STATE_FOLDER
+        return folder + "/" + str(ubinascii.hexlify(get_key(path)), "ascii") + TEMP_SUFFIX
+
+    def _receive(self, entry, name, path):
+        """The file's bytes are in the staged file; returns their digest. Raises, and leaves nothing behind, otherwise."""
+        self._ftp.post_transfer([], "RETR " + name)
+        self._ftp.open_data()
+        self._report.file("down", name, entry.size)
+        staged = self._staged(path)
+        self._files.make_folders(staged.rsplit("/", 1)[0])
+        writer = self._files.writer(staged)
+        digest = uhashlib.sha256()
+        try:
+            got = self._ftp.receive_blocks(writer.write, digest, self._report.progress, entry.size)
+            self._ftp.finish()
+            if got != entry.size:
+                raise IntegrityError("%d of %d bytes arrived" % (got, entry.size), verb="RETR")
+            writer.close()
+        finally:
+            writer.abandon()
+        return digest.digest()[:8]
+
+    def _put_in_place(self, entry, path, key, digest):
+        folder = path.rsplit("/", 1)[0]
+        if self._files.size(folder) is None:
+            self._files.make_folders(folder)
+        self._ledger.put(GET_INTENT, key, entry.size, digest, entry.stamp)
+        self._ledger.flush()
+        self._files.commit(self._staged(path), path, entry.size)
+        self._ledger.put(GET_DONE, key, entry.size, digest, entry.stamp)
+        self._free_blocks -= self._files.blocks_for(entry.size)
+
+
+class _Batch:
+    """Keeps the BATCH smallest names behind `after` of a listing of any length."""
+
+    def __init__(self, after, report, folder):
+        self._after = after
+        self._report = report
+        self._folder = folder
+        self.found = []
+        self.is_full = False
+
+    def take_facts(self, line):
+        text = self._text(line)
+        if text is None:
+            return
+        name, facts = parse_facts(text)
+        kind = facts.get("type", "").lower()
+        if kind in ("cdir", "pdir") or name in (".", "..") or name.endswith(TEMP_SUFFIX):
+            return
+        if kind in ("file", "dir"):
+            self._keep(name, lambda: Remote(name, kind == "dir", parse_fact_size(facts), facts.get("modify", "")))
+
+    def take_name(self, line):
+        text = self._text(line)
+        if text is None:
+            return
+        name = text.rsplit("/", 1)[-1]
+        if name not in ("", ".", "..") and not name.endswith(TEMP_SUFFIX):
+            self._keep(name, lambda: Remote(name, False, -1, ""))
+
+    def _text(self, line):
+        try:
+            return str(line, "utf-8")
+        except ValueError:  # a PC checks, the module does not
+            self._report.skipped("down", self._folder, "a name in it is not UTF-8")
+            return None
+
+    def _keep(self, name, make):
+        found = self.found
+        if name <= self._after or (len(found) == BATCH and name >= found[-1].name):
+            self.is_full = self.is_full or name > self._after
+            return
+        at = len(found)
+        while at and found[at - 1].name > name:
+            at -= 1
+        found.insert(at, make())
+        if len(found) > BATCH:
+            found.pop()
+            self.is_full = True

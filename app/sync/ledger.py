@@ -1,0 +1,334 @@
+# The ledger: what is known to have arrived, and what is under way. Append-only; docs/PROTOCOL.md has every byte.
+#
+# A record has 32 bytes and checks itself, also its place in the file, so any prefix with any garbage behind it can be read.
+# RAM holds 6 bytes for each entry: 4 of its key, 2 for its record's number; the record is read back from flash and compared
+# in full. Records wait in RAM until flush(), which is one append: two block erases, however many records.
+
+import uhashlib
+import ustruct
+
+from app.errors import StorageError
+
+RECORD = ">BBH8sI8sI"  # kind, flags, attempt, key, size, digest, stamp; 4 bytes of check follow
+RECORD_BYTES = 32
+VERSION = 1
+
+# kinds
+HEADER = 0x46
+PUT_INTENT = 1  # bytes of this file are about to go to the server under its temp name
+PUT_VERIFIED = 2  # the server had all of it under the temp name: the rename may have taken place
+PUT_DONE = 3  # it is there under its final name
+GET_INTENT = 4  # a download is about to be renamed into place
+GET_DONE = 5  # it is in place
+CANCEL = 6  # the intent of this key is void
+FORGET = 7  # nothing is known of this key any more
+
+_SEGMENTS = 64  # of the index, by the key's first byte: appending copies 1/64 of it
+_SLOT = 6
+_MAGIC = b"FERRYLDG"
+_BATCH = 64  # records per read when loading: 2 KiB
+_SPARE = 64  # superseded records that are not worth a compaction
+
+
+def digest8(text):
+    """The first 8 bytes of the sha256 of a text."""
+    return uhashlib.sha256(text.encode()).digest()[:8]
+
+
+def put_key(local, remote):
+    """Key of an upload: another destination is another upload."""
+    return digest8("P" + local + "\0" + remote)
+
+
+def get_key(local):
+    """Key of a download."""
+    return digest8("G" + local)
+
+
+class Entry:
+    """What a record says."""
+
+    def __init__(self, kind, key, size=0, digest=b"", stamp=0, attempt=0, flags=0):
+        self.kind = kind
+        self.key = key
+        self.size = size
+        self.digest = digest
+        self.stamp = stamp
+        self.attempt = attempt
+        self.flags = flags
+
+    def is_of(self, size, digest):
+        return self.size == size and self.digest == digest
+
+
+class Ledger:
+    """`files` is the Files port. Calls raise StorageError; load() comes first."""
+
+    def __init__(self, files, path):
+        self._files = files
+        self._path = path
+        self._salt = 0  # of this file: records of an older file never pass the check
+        self._count = 0  # records in the file, garbage included
+        self._index = [b""] * _SEGMENTS
+        self._live = 0
+        self._waiting = []  # entries that flush() will append
+        self._recent = {}  # key -> waiting entry that find() must see
+        self.pending = {}  # key -> entry of what is under way (intents)
+        self._reader = None
+        self._tail = 0  # bytes of a torn record at the end
+        self._seen = None
+        self.lost = ""  # why an older ledger could not be read, for the report
+
+    # --- reading
+
+    def load(self):
+        """Read the file; a missing, foreign or broken one is an empty ledger and says so in `lost`."""
+        self._files.make_folders(self._path.rsplit("/", 1)[0])
+        self._files.remove(self._path + ".new")  # of a compaction that was cut
+        size = self._files.size(self._path)
+        if size is None:
+            return
+        stream = self._files.open(self._path, "rb")
+        try:
+            header = stream.read(RECORD_BYTES)
+            self._salt = 0
+            entry = self._decode(header, 0)
+            if entry and entry.kind == HEADER and entry.key == _MAGIC and entry.flags == VERSION:
+                self._salt = entry.stamp
+                self._read_records(stream)
+            elif entry and entry.kind == HEADER and entry.key == _MAGIC:
+                self.lost = "the ledger has version %d, this Ferry reads %d" % (entry.flags, VERSION)
+            else:
+                self.lost = "the ledger could not be read"
+        finally:
+            stream.close()
+        if self.lost:
+            self._files.rename(self._path, self._path + ".old")
+
+    def _read_records(self, stream):
+        self._count = 1
+        while True:
+            block = stream.read(_BATCH * RECORD_BYTES)
+            if not block:
+                return
+            at = 0
+            while at + RECORD_BYTES <= len(block):
+                entry = self._decode(block[at : at + RECORD_BYTES], self._count)
+                if entry:
+                    self._apply(entry, self._count)
+                self._count += 1
+                at += RECORD_BYTES
+            self._tail = len(block) - at
+
+    def _check(self, body, number):
+        return uhashlib.sha256(ustruct.pack(">II", self._salt, number) + body).digest()[:4]
+
+    def _decode(self, raw, number):
+        """The entry in 32 bytes, or None for garbage."""
+        if len(raw) != RECORD_BYTES or raw[28:] != self._check(raw[:28], number):
+            return None
+        kind, flags, attempt, key, size, digest, stamp = ustruct.unpack(RECORD, raw[:28])
+        return Entry(kind, key, size, digest, stamp, attempt, flags)
+
+    def _encode(self, entry, number):
+        body = ustruct.pack(RECORD, entry.kind, entry.flags, entry.attempt, entry.key, entry.size, entry.digest, entry.stamp)
+        return body + self._check(body, number)
+
+    # --- index
+
+    def _apply(self, entry, number):
+        """Let a record that is in the file take effect."""
+        kind = entry.kind
+        if kind in (PUT_INTENT, PUT_VERIFIED, GET_INTENT):
+            self.pending[entry.key] = entry
+            return
+        self.pending.pop(entry.key, None)
+        if kind in (PUT_DONE, GET_DONE):
+            self._point(entry.key, number)
+        elif kind == FORGET:
+            self._point(entry.key, None)
+
+    def _slots(self, key):
+        """(segment number, positions in it that may be of `key`)."""
+        number = key[0] % _SEGMENTS
+        segment = self._index[number]
+        part = key[1:5]
+        at = segment.find(part)
+        while at >= 0:
+            if at % _SLOT == 0:
+                yield at
+            at = segment.find(part, at + 1)
+
+    def _point(self, key, record):
+        """Set, move or (None) remove the index's slot of a key."""
+        number = key[0] % _SEGMENTS
+        segment = self._index[number]
+        for at in self._slots(key):
+            if self._key_at(segment, at) == key:
+                segment = segment[:at] + segment[at + _SLOT :]
+                self._live -= 1
+                break
+        if record is not None:
+            segment += key[1:5] + ustruct.pack(">H", record)
+            self._live += 1
+        self._index[number] = segment
+
+    def _key_at(self, segment, at):
+        entry = self._read(ustruct.unpack(">H", segment[at + 4 : at + _SLOT])[0])
+        return entry.key if entry else None
+
+    def _read(self, number):
+        if self._reader is None:
+            self._reader = self._files.open(self._path, "rb")
+        self._reader.seek(number * RECORD_BYTES)
+        return self._decode(self._reader.read(RECORD_BYTES), number)
+
+    def _close_reader(self):
+        if self._reader:
+            self._reader.close()
+            self._reader = None
+
+    def find(self, key):
+        """The entry of what arrived under `key`, or None. Reads flash only where the index has a candidate."""
+        recent = self._recent.get(key)
+        if recent:
+            return None if recent.kind == FORGET else recent
+        segment = self._index[key[0] % _SEGMENTS]
+        for at in self._slots(key):
+            number = ustruct.unpack(">H", segment[at + 4 : at + _SLOT])[0]
+            entry = self._read(number)
+            if entry and entry.key == key:
+                if self._seen and number // 8 < len(self._seen):
+                    self._seen[number // 8] |= 1 << (number % 8)
+                return entry
+        return None
+
+    def _is_current(self, entry, number):
+        segment = self._index[entry.key[0] % _SEGMENTS]
+        place = ustruct.pack(">H", number)
+        for at in self._slots(entry.key):
+            if segment[at + 4 : at + _SLOT] == place:
+                return True
+        return False
+
+    # --- writing
+
+    def put(self, kind, key, size=0, digest=b"", stamp=0, attempt=0):
+        """Note an entry; it counts at once, and is on flash after flush()."""
+        entry = Entry(kind, key, size, digest, stamp, attempt)
+        self._waiting.append(entry)
+        if kind in (PUT_INTENT, PUT_VERIFIED, GET_INTENT):
+            self.pending[key] = entry
+        else:
+            self.pending.pop(key, None)
+            if kind != CANCEL:
+                self._recent[key] = entry
+
+    def forget(self, key):
+        self.put(FORGET, key)
+
+    def settle_get(self, key, size, digest):
+        """The entry of a download, or None. An intent that a cut left open is settled by what lies in place now."""
+        pending = self.pending.get(key)
+        if pending and pending.is_of(size, digest):
+            self.put(GET_DONE, key, size, digest, pending.stamp)
+        return self.find(key)
+
+    def flush(self):
+        """Append what waits, in one write."""
+        if not self._waiting:
+            return
+        self._close_reader()
+        if self._count == 0 or self._count + len(self._waiting) > 65535:
+            self.compact()
+            return
+        raw = b"\0" * ((RECORD_BYTES - self._tail) % RECORD_BYTES)
+        number = self._count + (1 if raw else 0)
+        for i, entry in enumerate(self._waiting):
+            raw += self._encode(entry, number + i)
+        try:
+            self._files.append(self._path, raw)
+        except StorageError:
+            size = self._files.size(self._path) or 0
+            self._count = size // RECORD_BYTES  # a part may have been written: it will be read as garbage
+            self._tail = size % RECORD_BYTES
+            raise
+        self._tail = 0
+        self._count = number
+        for entry in self._waiting:
+            self._apply(entry, self._count)
+            self._count += 1
+        self._close_reader()
+        self._waiting = []
+        self._recent = {}
+
+    def waiting_count(self):
+        return len(self._waiting)
+
+    def watch(self):
+        """Begin to note which entries are asked for: those that nobody asks for in a whole cycle belong to files that are gone."""
+        self._seen = bytearray(self._count // 8 + 1)
+
+    def tidy(self, is_complete):
+        """At the end of a cycle: compact if most of the file is superseded. Writes nothing otherwise.
+
+        `is_complete`: everything on both sides was looked at since watch(), so what was not asked for may go."""
+        seen = self._seen if is_complete else None
+        self._seen = None
+        gone = self._unseen(seen) if seen else 0
+        if self._count > 2 * (self._live - gone) + _SPARE:
+            self.compact(seen)
+
+    def _unseen(self, seen):
+        gone = 0
+        for segment in self._index:
+            for at in range(0, len(segment), _SLOT):
+                number = ustruct.unpack(">H", segment[at + 4 : at + _SLOT])[0]
+                if number // 8 < len(seen) and not seen[number // 8] & 1 << (number % 8):
+                    gone += 1
+        return gone
+
+    def compact(self, seen=None):
+        """Write the live entries (of those in `seen`, if given) to a new file and put it in the old one's place."""
+        waiting, self._waiting = self._waiting, []
+        recent = self._recent
+        self._seen = None  # the records get new numbers
+        salt = (self._salt + 1) & 0xFFFFFFFF
+        writer = self._files.writer(self._path + ".new")
+        try:
+            old_salt, self._salt = self._salt, 0
+            writer.write(self._encode(Entry(HEADER, _MAGIC, 0, b"", salt, 0, VERSION), 0))
+            count = 1
+            for number in range(1, self._count):
+                if seen and number // 8 < len(seen) and not seen[number // 8] & 1 << (number % 8):
+                    continue
+                self._salt = old_salt
+                entry = self._read(number)
+                self._salt = salt
+                if entry and self._is_current(entry, number) and entry.key not in recent:
+                    writer.write(self._encode(entry, count))
+                    count += 1
+            self._salt = salt
+            for entry in list(self.pending.values()) + [e for e in recent.values() if e.kind != FORGET]:
+                writer.write(self._encode(entry, count))
+                count += 1
+            writer.close()
+        except Exception:
+            self._salt = old_salt
+            self._waiting = waiting
+            writer.abandon()
+            raise
+        finally:
+            self._close_reader()
+        self._files.commit(self._path + ".new", self._path, writer.size)
+        self._index = [b""] * _SEGMENTS
+        self._live = 0
+        self._tail = 0
+        self.pending = {}
+        self._recent = {}
+        stream = self._files.open(self._path, "rb")
+        try:
+            stream.read(RECORD_BYTES)
+            self._read_records(stream)
+        finally:
+            stream.close()

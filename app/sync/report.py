@@ -1,0 +1,163 @@
+# What one cycle did, for the caller of run_cycle(), for the log and for on_event. Lists are bounded, counts are not.
+
+from app.errors import PARK
+
+LIST_ENTRIES = 32  # of each list in a result; on_event hears of all
+PARKED = 64  # files kept as parked; beyond that the oldest gets another try
+
+
+class Result:
+    """What run_cycle() returns. `ok`: everything was looked at and nothing failed; parked and refused files do not count."""
+
+    def __init__(self, number):
+        self.number = number
+        self.ok = False
+        self.up = []  # (path, remote, bytes)
+        self.down = []  # (remote, path, bytes)
+        self.skipped = []  # (direction, path, reason)
+        self.errors = []  # (class, step, code, text, advice)
+        self.states = []  # (old, event, new)
+        self.up_count = self.up_bytes = 0
+        self.down_count = self.down_bytes = 0
+        self.skip_count = 0
+        self.retries = 0
+        self.counts = None  # ftp.session.Counts
+        self.duration_ms = 0
+        self.error = None  # the first exception that failed the cycle
+
+    def as_dict(self):
+        """Numbers only, for JSON."""
+        counts = self.counts
+        return {
+            "number": self.number,
+            "ok": self.ok,
+            "up_count": self.up_count,
+            "up_bytes": self.up_bytes,
+            "down_count": self.down_count,
+            "down_bytes": self.down_bytes,
+            "skip_count": self.skip_count,
+            "retries": self.retries,
+            "commands": counts.commands,
+            "connections": counts.connections,
+            "sent_bytes": counts.sent_bytes,
+            "received_bytes": counts.received_bytes,
+            "round_trips": counts.round_trips,
+            "duration_ms": self.duration_ms,
+            "error": str(self.error) if self.error else None,
+        }
+
+
+def _add(entries, entry):
+    if len(entries) < LIST_ENTRIES:
+        entries.append(entry)
+
+
+class Report:
+    """Hears what the stages do; `emit(kind, data)` passes it on."""
+
+    def __init__(self, log, emit):
+        self._log = log
+        self._emit = emit
+        self._parked = {}  # key -> (version, path, reason); a new version of the file gets a new chance
+        self._parked_order = []
+        self._said = set()  # folders whose absence was told
+        self.result = Result(0)
+
+    def begin(self, number, counts):
+        self.result = Result(number)
+        self.result.counts = counts
+        return self.result
+
+    # --- transfers
+
+    def file(self, direction, path, size):
+        self._log.debug("%s %s, %d bytes", direction, path, size)
+        self._emit("file", (direction, path, size))
+
+    def progress(self, done):
+        self._emit("progress", (done,))
+
+    def sent(self, upload):
+        result = self.result
+        result.up_count += 1
+        result.up_bytes += upload.size
+        entry = (upload.path, upload.remote, upload.size)
+        _add(result.up, entry)
+        self._log.info("sent %s to %s, %d bytes", upload.path, upload.remote, upload.size)
+        self._emit("up", entry)
+
+    def fetched(self, remote, path, size):
+        result = self.result
+        result.down_count += 1
+        result.down_bytes += size
+        entry = (remote, path, size)
+        _add(result.down, entry)
+        self._log.info("fetched %s to %s, %d bytes", remote, path, size)
+        self._emit("down", entry)
+
+    # --- what did not go
+
+    def skipped(self, direction, path, reason, error=None):
+        self.result.skip_count += 1
+        _add(self.result.skipped, (direction, path, reason))
+        self._log.warning("%s %s skipped: %s", direction, path, reason)
+        self._emit("skip", (direction, path, reason))
+        if error:
+            self._tell(error)
+
+    def retrying(self, path, error):
+        self.result.retries += 1
+        self._log.warning("%s starts over: %s", path, error)
+
+    def failed(self, direction, upload, error):
+        self._failed(direction, upload.path, upload.key, upload.digest, error)
+
+    def failed_download(self, remote, key, entry, error):
+        self._failed("down", remote, key, entry.stamp, error)
+
+    def _failed(self, direction, path, key, version, error):
+        """One file failed: parked if it is the file's fault; otherwise the cycle has failed, and goes on with the others."""
+        if error.action == PARK:
+            self._park(key, version)
+            self.skipped(direction, path, "parked: %s (%s)" % (error.text(), error.advice), error)
+        else:
+            self.skipped(direction, path, "later: " + error.text())
+            self.trouble(error)
+
+    def trouble(self, error):
+        """Something failed that fails the cycle without ending it."""
+        if self.result.error is None:
+            self.result.error = error
+        self._log.warning("%s; %s", error, error.advice)
+        self._tell(error)
+
+    def fail(self, error):
+        """What ended the cycle."""
+        self.result.error = error
+        self._log.error("%s; %s", error, error.advice)
+        self._tell(error)
+
+    def _tell(self, error):
+        entry = (type(error).__name__, error.step or error.verb, error.code or 0, error.text(), error.advice)
+        _add(self.result.errors, entry)
+        self._emit("error", entry)
+
+    def no_folder(self, folder, error):
+        if folder not in self._said and len(self._said) < PARKED:
+            self._said.add(folder)
+            self._log.info("no folder %s on the server: %s", folder, error.text())
+
+    # --- parked files
+
+    def is_parked(self, key, version):
+        return self._parked.get(key) == version
+
+    def parked_count(self):
+        return len(self._parked)
+
+    def _park(self, key, version):
+        if key not in self._parked:
+            self._parked_order.append(key)
+            if len(self._parked_order) > PARKED:
+                self._parked.pop(self._parked_order.pop(0), None)
+        self._parked[key] = version

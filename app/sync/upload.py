@@ -1,0 +1,303 @@
+# Uploads: transfer, verify, commit, with up to three files in hand so that each costs three round trips:
+#
+#     RNFR a, RNTO a, SIZE b.part, EPSV, STOR c.part    one write
+#
+# a was verified and gets its final name, b's bytes have arrived and are measured, c's bytes go. RNTO of a file never shares a
+# flight with the SIZE that decides about it. Before RNTO goes out the ledger says PUT_VERIFIED; DONE rides with the next append.
+
+import uhashlib
+
+from app.errors import PARK, Error, IntegrityError, PermReply, StorageError, TransportError
+from app.ftp.parse import error_for, parse_size
+from app.sync.ledger import CANCEL, FORGET, PUT_DONE, PUT_INTENT, PUT_VERIFIED
+from app.sync.rules import temp_name
+
+TRIES = 2  # of a file whose size comes out wrong; then it is parked
+RESUME_BYTES = 32768  # below this a file starts over: asking costs as much as sending
+FOLDERS = 64  # known remote folders kept in RAM
+_UNKNOWN = -2  # SIZE was not answered with a number
+
+
+def _after(attempt):
+    return (attempt + 1) % 100
+
+
+class Upload:
+    """One file on its way up."""
+
+    def __init__(self, path, size, digest, key, remote, pending=None, after="keep"):
+        self.path = path
+        self.size = size
+        self.digest = digest  # 8 bytes, of the content that the scan saw
+        self.key = key
+        self.remote = remote
+        self.after = after
+        self.pending = pending  # the ledger's entry if a file of this name was under way when something was cut
+        self.attempt = pending.attempt if pending else 0
+        self.tries = 0
+        self.offset = 0
+        self.has_moved = False  # RNTO was refused because the name was taken: DELE goes first
+
+    def temp(self):
+        return temp_name(self.remote, self.digest, self.attempt)
+
+    def is_resumable(self):
+        """True if it is worth asking the server how far it got."""
+        pending = self.pending
+        return pending.is_of(self.size, self.digest) and (pending.kind == PUT_VERIFIED or self.size >= RESUME_BYTES)
+
+
+class Uploader:
+    """Sends files through an open session. `report` hears file(), progress, sent(), skipped(), failed(); see ftp_manager.Report."""
+
+    def __init__(self, session, files, ledger, report, buffer, folders):
+        self._ftp = session
+        self._files = files
+        self._ledger = ledger
+        self._report = report
+        self._buffer = buffer
+        self._folders = folders  # set of remote folders that exist; outlives the session
+        self._arrived = None  # Upload whose bytes are on the server, size not known yet
+        self._verified = None  # Upload that was measured and waits for its final name
+        self._chores = []  # commands for the next flight whose replies do not matter
+        self._again = []  # Uploads that start over in this run
+
+    def run(self, uploads):
+        """Send all of `uploads` (an iterable). Raises what ends the session; what concerns one file goes to the report."""
+        for upload in uploads:
+            self._step(upload)
+            while self._again:
+                self._step(self._again.pop())
+        while self._arrived or self._verified or self._chores:
+            self._step(None)
+            while self._again:
+                self._step(self._again.pop())
+
+    # --- one flight
+
+    def _step(self, upload):
+        verified, self._verified = self._verified, None
+        arrived, self._arrived = self._arrived, None
+        steps = [(command, None, None) for command in self._chores]
+        self._chores = []
+        if verified:
+            self._ledger.put(PUT_VERIFIED, verified.key, verified.size, verified.digest, attempt=verified.attempt)
+            if verified.has_moved:
+                steps.append(("DELE " + verified.remote, None, None))
+            steps.append(("RNFR " + verified.temp(), self._on_rnfr, verified))
+            steps.append(("RNTO " + verified.remote, self._on_rnto, verified))
+        if arrived:
+            steps.append(("SIZE " + arrived.temp(), self._on_size, arrived))
+        if upload and upload.pending:
+            if upload.is_resumable():
+                self._resume(steps, upload)
+                return
+            self._replace_temp(upload)
+        if upload:
+            self._store(steps, upload)
+        else:
+            if verified:
+                self._save()
+            self._fly(steps)
+
+    def _fly(self, steps):
+        """Post the flight and hand each reply to its handler. What is left to be posted behind it goes in the same write."""
+        self._ftp.post([command for command, _, _ in steps])
+        self._settle(steps)
+
+    def _settle(self, steps):
+        for command, handler, upload in steps:
+            code, text = self._ftp.reply()
+            if handler:
+                handler(upload, code, text)
+            elif command.startswith("MKD ") and (code < 300 or code in (521, 550)):
+                self._know_folder(command[4:])
+
+    # --- what the replies mean
+
+    def _on_rnfr(self, upload, code, text):
+        upload.is_there = code == 350
+
+    def _on_rnto(self, upload, code, text):
+        if code == 250 or (200 <= code < 300):
+            self._commit(upload)
+        elif not upload.is_there:  # the server removed the temp name after all
+            self._start_over(upload, IntegrityError("the temp name is gone: " + text, verb="RNFR", code=code))
+        elif code >= 500 and not upload.has_moved:  # it does not rename over an existing file
+            upload.has_moved = True
+            self._verified = upload
+        else:
+            self._give_up(upload, error_for(code, text, "RNTO"))
+
+    def _on_size(self, upload, code, text):
+        found = parse_size(text) if code == 213 else _UNKNOWN
+        if found == upload.size:
+            self._verified = upload
+        elif found == _UNKNOWN and code in (500, 502, 504):
+            self._give_up(upload, PermReply(text, verb="SIZE", code=code, advice="the server cannot tell sizes, so nothing can be verified there"))
+        else:
+            what = "the server holds %s of %d bytes" % (found if found >= 0 else "none", upload.size)
+            self._start_over(upload, IntegrityError(what, verb="SIZE", code=code))
+
+    def _start_over(self, upload, error):
+        upload.tries += 1
+        if upload.tries >= TRIES:
+            self._give_up(upload, error)
+            return
+        self._report.retrying(upload.path, error)
+        self._chores.append("DELE " + upload.temp())
+        self._ledger.put(CANCEL, upload.key)
+        upload.attempt = _after(upload.attempt)  # a fresh temp name: the old one may still be written to
+        upload.offset = 0
+        self._again.append(upload)
+
+    def _give_up(self, upload, error):
+        """This file is over for this run: parked if the error says so, else it goes again in a later cycle."""
+        if self._ftp.has_begun():
+            self._chores.append("DELE " + upload.temp())
+        self._ledger.put(CANCEL, upload.key)
+        if isinstance(error, IntegrityError):
+            error.action = PARK
+        self._report.failed("up", upload, error)
+
+    def _commit(self, upload):
+        """The server has the file under its final name."""
+        if upload.after == "delete" and self._is_unchanged(upload):
+            self._files.remove(upload.path)
+            self._ledger.put(FORGET, upload.key)
+        else:
+            self._ledger.put(PUT_DONE, upload.key, upload.size, upload.digest)
+        self._report.sent(upload)
+
+    def _is_unchanged(self, upload):
+        """A file that was rewritten while it travelled must not be deleted."""
+        if self._files.size(upload.path) != upload.size:
+            return False
+        digest = uhashlib.sha256()
+        self._files.digest(upload.path, upload.size, digest, self._buffer)
+        return digest.digest()[:8] == upload.digest
+
+    # --- bytes
+
+    def _store(self, steps, upload):
+        """Fly `steps` with the transfer of `upload` behind them."""
+        steps.extend([("MKD " + folder, None, None) for folder in self._missing_folders(upload.remote)])
+        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, attempt=upload.attempt)
+        if upload.size >= RESUME_BYTES or self._ledger.waiting_count() > 1:
+            self._save()  # alone, the intent of a small file is not worth two erases
+        try:
+            stream = self._files.open(upload.path, "rb")
+        except StorageError as e:
+            self._fly(steps)
+            self._give_up(upload, e)
+            return
+        try:
+            self._transfer(steps, upload, stream)
+        finally:
+            stream.close()
+
+    def _transfer(self, steps, upload, stream):
+        ftp = self._ftp
+        ftp.post_transfer([s[0] for s in steps], "STOR " + upload.temp(), upload.offset)
+        self._settle(steps)
+        digest = uhashlib.sha256()
+        try:
+            if not ftp.open_data():
+                upload.offset = 0
+            self._report.file("up", upload.path, upload.size)
+            if upload.offset:
+                self._files.digest(upload.path, upload.offset, digest, self._buffer)
+                stream.seek(upload.offset)
+            sent = ftp.send_blocks(stream, upload.size - upload.offset, self._buffer, digest, self._report.progress)
+            ftp.finish()
+        except Error as e:
+            if not ftp.is_open():
+                raise
+            self._refused(upload, e)
+            return
+        except TransportError:
+            if not ftp.has_begun():
+                # No 150: the server may hold the file locked for a session that it believes alive. Next time a fresh name.
+                self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, attempt=_after(upload.attempt))
+            raise
+        if upload.offset + sent != upload.size or digest.digest()[:8] != upload.digest:
+            self._chores.append("DELE " + upload.temp())
+            self._ledger.put(CANCEL, upload.key)
+            self._report.skipped("up", upload.path, "it changed while it was sent; it goes again in the next cycle")
+            return
+        self._arrived = upload
+
+    def _refused(self, upload, error):
+        folder = upload.remote.rsplit("/", 1)[0] if "/" in upload.remote else ""
+        if error.code in (550, 553, 450, 451) and folder in self._folders and upload.tries == 0:
+            self._folders.clear()  # somebody may have removed the folder
+            upload.tries += 1
+            upload.offset = 0
+            self._again.append(upload)
+            return
+        self._give_up(upload, error)
+
+    # --- going on after a cut
+
+    def _resume(self, steps, upload):
+        """Ask what the server has of a file that was under way, then finish it with as few bytes as possible."""
+        pending, upload.pending = upload.pending, None
+        answers = {}
+
+        def note(name):
+            def take(_, code, text):
+                answers[name] = parse_size(text) if code == 213 else _UNKNOWN
+
+            return take
+
+        steps.append(("SIZE " + upload.temp(), note("temp"), upload))
+        steps.append(("SIZE " + upload.remote, note("final"), upload))
+        self._save()
+        self._fly(steps)
+        held = answers["temp"]
+        if held == upload.size:
+            self._set_verified(upload)
+        elif held == _UNKNOWN and pending.kind == PUT_VERIFIED and answers["final"] == upload.size:
+            self._commit(upload)  # the rename took place and only its record was lost
+        else:
+            if RESUME_BYTES <= held < upload.size and self._ftp.facts.rest_stor:
+                upload.offset = held
+            else:
+                upload.pending = pending
+                self._replace_temp(upload)
+            self._again.append(upload)
+
+    def _replace_temp(self, upload):
+        """What the cut left on the server under a temp name is of no use: remove it, and do not write to it, it may be locked."""
+        pending, upload.pending = upload.pending, None
+        self._chores.append("DELE " + temp_name(upload.remote, pending.digest, pending.attempt))
+        upload.attempt = _after(pending.attempt)
+
+    def _set_verified(self, upload):
+        if self._verified:
+            self._step(None)
+        self._verified = upload
+
+    def _save(self):
+        """Bring the ledger to flash. A full flash does not stop uploads, they are what makes room: after a cut some may go again."""
+        try:
+            self._ledger.flush()
+        except StorageError as e:
+            self._report.trouble(e)
+
+    # --- folders
+
+    def _missing_folders(self, remote):
+        """The folders above `remote` that are not known to exist, outermost first."""
+        missing = []
+        at = remote.find("/", 1)
+        while at > 0:
+            if remote[:at] not in self._folders:
+                missing.append(remote[:at])
+            at = remote.find("/", at + 1)
+        return missing
+
+    def _know_folder(self, folder):
+        if len(self._folders) >= FOLDERS:
+            self._folders.clear()
+        self._folders.add(folder)

@@ -1,0 +1,345 @@
+# FtpManager: the cycle as a table of states. Runs in one worker, owns everything that outlives a session, and hands the
+# output of one stage to the next. Every change of state goes through _enter(). See docs/DESIGN.md, section 3.
+
+import gc
+
+import uhashlib
+
+from app.backoff import Backoff
+from app.errors import HALT, KNOWN, Error, LinkError
+from app.ftp.session import Counts, Facts, Session
+from app.manual import Manual
+from app.sync.download import Downloader
+from app.sync.ledger import Ledger, get_key, put_key
+from app.sync.plan import REMOVE, SKIP, plan_upload
+from app.sync.report import Report
+from app.sync.rules import STATE_FOLDER, is_protected, is_selected, remote_path, why_unsendable
+from app.sync.scan import walk
+from app.sync.upload import Upload, Uploader
+
+# state -> {event: next state}. A cycle runs from "due", "retry" or "probe" to one of the RESTING states.
+TRANSITIONS = {
+    "RECOVER": {"ready": "IDLE", "failed": "BACKOFF"},  # settle what a power cut left behind
+    "IDLE": {"due": "LINK"},  # in step, waiting for the next cycle
+    "LINK": {"up": "SCAN", "failed": "BACKOFF"},  # wait for the network
+    "SCAN": {"found": "SESSION", "more": "UPLOAD", "failed": "BACKOFF"},  # what is new here
+    "SESSION": {"open": "UPLOAD", "failed": "BACKOFF", "refused": "HALT"},  # connect; the login rides in the next flight
+    "UPLOAD": {"sent": "UPDATE", "more": "SCAN", "failed": "BACKOFF", "refused": "HALT"},
+    "UPDATE": {"fetched": "REPORT", "failed": "BACKOFF", "refused": "HALT"},  # what is new there
+    "REPORT": {"reported": "IDLE", "failed": "BACKOFF"},
+    "BACKOFF": {"retry": "LINK", "recover": "RECOVER"},  # something passing failed
+    "HALT": {"probe": "LINK"},  # the login is refused: one try an hour
+}
+RESTING = ("IDLE", "BACKOFF", "HALT")
+
+BUFFER_BYTES = 4096  # one block of the flash
+BATCH = 16  # files found before the session opens and between two looks at the folder: about 5 kB
+LINK_WAIT_S = 60
+PROBE_S = 3600
+SLICE_MS = 1000  # how soon request_sync() and stop() are noticed
+CHANGES_KEPT = 16
+LEDGER = "/usr/" + STATE_FOLDER + "/ledger"
+
+
+class FtpManager(Manual):
+    """Keeps the module and the server in step. Without arguments only the five methods of Manual can be used."""
+
+    def __init__(self, config=None, files=None, net=None, clock=None, link=None, log=None, randint=None, imei=None):
+        """`config` from app.config.parse(); the ports from app.platform; `imei()` gives the module's IMEI or ""."""
+        Manual.__init__(self, files, net, clock, log)
+        if config is None:
+            return
+        self._config = config
+        self._link = link
+        self._randint = randint
+        self._imei = imei
+        self._device = config["device.id"]
+        self._backoff = Backoff(config["retry.base_s"] * 1000, config["retry.cap_s"] * 1000, randint)
+        self._ledger = Ledger(self._files, LEDGER)
+        self._report = Report(self._log, self.on_event)
+        self._facts = Facts()
+        self._folders = set()
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._session = None
+        self._found = None  # generator of Uploads while a scan is under way
+        self._batch = []
+        self._is_all_seen = True  # nothing kept this cycle from looking at everything
+        self._is_recovered = False
+        self._is_stopped = False
+        self._is_wanted = False
+        self._cycles = 0
+        self._last_good = 0
+        self.state = "RECOVER"
+        self.changes = []  # the last changes of state, (old, event, new)
+        self._steps = {
+            "RECOVER": self._do_recover,
+            "LINK": self._do_link,
+            "SCAN": self._do_scan,
+            "SESSION": self._do_session,
+            "UPLOAD": self._do_upload,
+            "UPDATE": self._do_update,
+            "REPORT": self._do_report,
+        }
+
+    # --- for the caller
+
+    def on_event(self, kind, data):
+        """Hears what happens, for a display or a lamp; override it. Must return soon and must not raise.
+
+        kind and data: "state" (old, event, new) · "file" (direction, path, bytes) · "progress" (bytes so far,) ·
+        "up" (path, remote, bytes) · "down" (remote, path, bytes) · "skip" (direction, path, reason) ·
+        "error" (class, step, code, text, advice) · "cycle" (dict of numbers)."""
+
+    def run(self):
+        """Cycle after cycle until stop(). Blocks; nothing but KeyboardInterrupt and SystemExit gets out."""
+        while not self._is_stopped:
+            self.run_cycle()
+            self._rest()
+        self._is_stopped = False
+
+    def run_cycle(self):
+        """One cycle from rest to rest, also after a failure; returns a Result. Blocks for as long as the transfers take."""
+        self._cycles += 1
+        result = self._report.begin(self._cycles, Counts())
+        start = self._clock.ticks_ms()
+        try:
+            if self.state in RESTING:
+                self._enter({"IDLE": "due", "HALT": "probe"}.get(self.state) or ("retry" if self._is_recovered else "recover"))
+            while self.state not in RESTING:
+                self._enter(self._step())
+            if self.state == "IDLE" and not result.ok and result.error is None:  # it was RECOVER
+                self._enter("due")
+                while self.state not in RESTING:
+                    self._enter(self._step())
+        finally:
+            self._end_session()
+        result.duration_ms = self._clock.ticks_diff(self._clock.ticks_ms(), start)
+        gc.collect()
+        self.on_event("cycle", (result.as_dict(),))
+        return result
+
+    def status(self):
+        """What is going on, as a dict."""
+        result = self._report.result
+        return {
+            "state": self.state,
+            "device": self._device,
+            "cycles": self._cycles,
+            "last_good": self._last_good,
+            "failures": self._backoff.failures,
+            "parked": self._report.parked_count(),
+            "error": str(result.error) if result.error else None,
+            "ledger": self._ledger.lost,
+        }
+
+    def request_sync(self):
+        """Let the next cycle begin now; may be called from another thread."""
+        self._is_wanted = True
+
+    def stop(self):
+        """Let run() return at the next rest; may be called from another thread."""
+        self._is_stopped = True
+
+    # --- the machine
+
+    def _enter(self, event):
+        """The one door: change the state as the table says. An event that the state does not know raises and changes nothing."""
+        old = self.state
+        if event not in TRANSITIONS[old]:
+            raise ValueError("no event %s in state %s" % (event, old))
+        self.state = TRANSITIONS[old][event]
+        change = (old, event, self.state)
+        self.changes.append(change)
+        if len(self.changes) > CHANGES_KEPT:
+            self.changes.pop(0)
+        self._report.result.states.append(change)
+        self._log.info("%s -> %s (%s)", old, self.state, event)
+        self.on_event("state", change)
+
+    def _step(self):
+        """Do what the state asks for; returns the event. Every failure becomes an event here, and nowhere else."""
+        try:
+            return self._steps[self.state]()
+        except KNOWN as e:
+            self._report.fail(e)
+            event = "refused" if e.action == HALT else "failed"
+        except Exception as e:
+            self._log.trace(e)
+            error = Error("%s: %s" % (type(e).__name__, e), step=self.state, advice="a fault in Ferry; please report the traceback")
+            self._report.fail(error)
+            event = "failed"
+        self._end_session()
+        return event if event in TRANSITIONS[self.state] else "failed"
+
+    def _rest(self):
+        """Wait in a resting state for its time, or until somebody wants a cycle or the end."""
+        config = self._config
+        if self._is_stopped:
+            return
+        if self.state == "IDLE":
+            wait_ms = 1000 * config["schedule.every_s"] + self._randint(0, 1000 * config["schedule.jitter_s"])
+        elif self.state == "HALT":
+            wait_ms = 1000 * PROBE_S
+            self._log.warning("the next try in %d s, or after a restart", PROBE_S)
+        else:
+            wait_ms = self._backoff.next_ms()
+            self._log.warning("retry %d in %.1f s: %s", self._backoff.failures, wait_ms / 1000, self._report.result.error)
+        last = self._clock.ticks_ms()
+        while wait_ms > 0 and not self._is_stopped and not self._is_wanted:
+            self._clock.sleep_ms(min(wait_ms, SLICE_MS))
+            now = self._clock.ticks_ms()
+            wait_ms -= max(1, self._clock.ticks_diff(now, last))
+            last = now
+        self._is_wanted = False
+
+    # --- the states
+
+    def _do_recover(self):
+        self._ledger.load()
+        if self._ledger.lost:
+            self._log.warning("%s: files go again under the same names", self._ledger.lost)
+        self._is_recovered = True
+        return "ready"
+
+    def _do_link(self):
+        self._link.wait_ready(LINK_WAIT_S)
+        if not self._device:
+            self._device = self._imei()
+            if not self._device:
+                raise LinkError("the modem does not tell its IMEI", step="link", advice="set device.id, or restart the module")
+        self._found = self._scan()
+        self._is_all_seen = True
+        self._ledger.watch()
+        return "up"
+
+    def _do_scan(self):
+        self._batch = []
+        for upload in self._found:
+            self._batch.append(upload)
+            if len(self._batch) == BATCH:
+                break
+        else:
+            self._found = None
+        return "more" if self._session else "found"
+
+    def _do_session(self):
+        config = self._config
+        session = Session(self._net, self._clock, config["server.timeout_s"], self._facts, self._report.result.counts, self._log)
+        self._session = session
+        session.open(config["server.host"], config["server.port"])
+        session.start_login(config["server.user"], config["server.password"])
+        return "open"
+
+    def _do_upload(self):
+        uploader = Uploader(self._session, self._files, self._ledger, self._report, self._buffer, self._folders)
+        uploader.run(self._batch)
+        self._batch = []
+        gc.collect()
+        return "more" if self._found else "sent"
+
+    def _do_update(self):
+        config = self._config
+        if config["download.from"]:
+            downloader = Downloader(
+                self._session,
+                self._files,
+                self._ledger,
+                self._report,
+                config["storage.reserve_blocks"],
+                self._is_local_safe,
+            )
+            if not downloader.run(config["download.from"], config["download.to"]):
+                self._is_all_seen = False
+        self._session.settle()
+        return "fetched"
+
+    def _do_report(self):
+        self._end_session()
+        result = self._report.result
+        if result.error:
+            return "failed"
+        self._ledger.tidy(self._is_all_seen)
+        result.ok = True
+        self._backoff.reset()
+        self._last_good = self._cycles
+        return "reported"
+
+    def _end_session(self):
+        if self._session:
+            self._session.say_goodbye()
+            self._session = None
+        self._found = None
+        self._batch = []
+
+    # --- scan and plan
+
+    def _scan(self):
+        """Yield an Upload for every file that has to go."""
+        for rule in self._config["upload"]:
+            if rule["from"]:
+                for found in self._scan_rule(rule):
+                    yield found
+
+    def _scan_rule(self, rule):
+        top = rule["from"].rstrip("/")
+        for path, size in walk(self._files, top, is_protected, self._too_deep):
+            relative = path[len(top) + 1 :]
+            if not is_selected(relative, rule["include"], rule["exclude"]):
+                continue
+            reason = why_unsendable(path)
+            if reason:
+                self._report.skipped("up", path, reason)
+                continue
+            upload = self._plan(rule, path, size, remote_path(rule["to"], self._device, relative))
+            if upload:
+                yield upload
+
+    def _plan(self, rule, path, size, remote):
+        """An Upload, or None if the file is in step, parked, or was only waiting to be removed."""
+        digest = self._digest(path, size)
+        key = put_key(path, remote)
+        if digest is None or self._report.is_parked(key, digest):
+            return None
+        ledger = self._ledger
+        got = ledger.settle_get(get_key(path), size, digest)
+        done, pending = ledger.find(key), ledger.pending.get(key)
+        todo = plan_upload(done, pending, got, size, digest, rule["after"])
+        if todo == SKIP:
+            return None
+        upload = Upload(path, size, digest, key, remote, pending, rule["after"])
+        if todo == REMOVE:
+            self._files.remove(path)
+            self._ledger.forget(key)
+            return None
+        return upload
+
+    def _digest(self, path, size):
+        """8 bytes of the sha256 of the first `size` bytes, or None if the file has become shorter since it was listed."""
+        digest = uhashlib.sha256()
+        if self._files.digest(path, size, digest, self._buffer) != size:
+            return None
+        return digest.digest()[:8]
+
+    def _too_deep(self, path):
+        self._is_all_seen = False
+        self._report.skipped("up", path, "too many folders inside each other")
+
+    def _is_local_safe(self, path, size):
+        """True if the server has what lies at `path`, or if it is none of the files that it should have."""
+        if size < 0 or is_protected(path):
+            return False
+        for rule in self._config["upload"]:
+            top = rule["from"].rstrip("/") + "/"
+            if not rule["from"] or not path.startswith(top):
+                continue
+            relative = path[len(top) :]
+            if not is_selected(relative, rule["include"], rule["exclude"]):
+                continue
+            digest = self._digest(path, size)
+            for key in (put_key(path, remote_path(rule["to"], self._device, relative)), get_key(path)):
+                entry = self._ledger.find(key)
+                if entry and entry.is_of(size, digest):
+                    break
+            else:
+                return False
+        return True

@@ -1,0 +1,59 @@
+# Boot: make /usr importable, load the settings, build the platform, run. The firmware runs this file as __main__.
+# A bad config.json is told in full and the module stays answerable at the REPL. Ctrl-C always gets through.
+
+import usys
+
+if "/usr" not in usys.path:
+    usys.path.append("/usr")
+
+CONFIG = "/usr/config.json"
+
+
+def load_config(files, log):
+    """The settings, or None after every problem was told."""
+    from app.config import TEXT_BYTES, parse
+    from app.errors import ConfigError, StorageError
+
+    try:
+        raw = files.read(CONFIG, TEXT_BYTES)
+        if raw is None:
+            raise ConfigError(["config.json is missing: copy it to /usr and fill in server.host"])
+        return parse(raw)
+    except ConfigError as e:
+        for problem in e.problems:
+            log.error("%s", problem)
+        log.error("Ferry does not start; %s", e.advice)
+    except StorageError as e:
+        log.error("config.json cannot be read: %s", e)
+    return None
+
+
+def build(config, files, clock, log):
+    """The manager on the real module."""
+    from app.platform import quec
+    from app.platform.sockets import Net
+    from ftp_manager import FtpManager
+
+    quec.seed()
+    return FtpManager(config, files, Net(), clock, quec.Link(), log, quec.randint, quec.imei)
+
+
+def main():
+    from app import VERSION
+    from app.log import Log
+    from app.platform.clock import Clock
+    from app.platform.files import Files
+
+    clock = Clock()
+    files = Files()
+    log = Log(clock)
+    log.info("Ferry %s", VERSION)
+    config = load_config(files, log)
+    if config:
+        log.set_level(config["log.level"])
+        log.set_secrets([config["server.password"]])
+        build(config, files, clock, log).run()
+
+
+if __name__ == "__main__":
+    main()

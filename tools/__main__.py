@@ -1,0 +1,18 @@
+# `python -m tools COMMAND`: everything Ferry does on a PC.
+import click
+
+from tools.sim.cli import sim
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main():
+    """Ferry on a PC: the simulated module and its tools.
+
+    `make run` and `make test` set everything up and call these.
+    """
+
+
+main.add_command(sim)
+
+if __name__ == "__main__":
+    main(prog_name="python -m tools")

@@ -1,0 +1,210 @@
+# `python -m tools sim`: options in, exit status out. What it does is in the modules beside it.
+import contextlib
+import dataclasses
+import json
+import re
+import signal
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from tools.sim import check, child, module, samples, server, settings
+from tools.sim.record import Record
+from tools.sim.view import LiveView, PlainView, show_result
+
+SILENCE_S = 60    # virtual time passes at once, so even a long wait prints something well before this
+_MAX_RESTARTS = 20    # without a whole cycle between them: the module would go round for ever
+
+_EXAMPLES = """
+\b
+Examples:
+  python -m tools sim
+      sample files, an embedded FTP server, two cycles; leaves nothing behind
+  python -m tools sim --usr ../module
+      the same module again and again: the second run has nothing to do
+  python -m tools sim --usr ../module --server ftp://me:secret@192.0.2.7/fleet
+      against your own server
+  python -m tools sim --config my.json --cycles 0
+      with your own settings, until Ctrl-C
+  python -m tools sim --heap 256k --json run.json
+      with less memory, and a record of what happened
+
+Exit status: 0 all that was to be in step is in step and byte-identical, 1 something is not, 2 wrong usage.
+"""
+
+
+class _Heap(click.ParamType):
+    name = "size"
+
+    def convert(self, value, param, ctx):
+        if not re.fullmatch(r"[1-9]\d*[kKmM]?", value):
+            self.fail(f"{value!r} is no size; write bytes, k or M, such as 512k", param, ctx)
+        return value.lower()
+
+
+@click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--usr", type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder that plays the module's /usr; kept. Gets sample files when it is empty, and on each run "
+                   "Ferry's code and its config.json. Default: a temporary one.")
+@click.option("--server", "url", metavar="URL",
+              help="ftp://user:password@host:port/path of your server. Default: the one that --config names, else an "
+                   "embedded one (its folder is DIR.server beside --usr DIR).")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Settings for the module. Default: config.json of the checkout with the shortest waits.")
+@click.option("--cycles", type=click.IntRange(min=0), default=2, show_default=True, metavar="N",
+              help="Stop after so many cycles; 0 runs until Ctrl-C.")
+@click.option("--heap", type=_Heap(), default="512k", show_default=True, metavar="SIZE",
+              help="Memory of the module's MicroPython.")
+@click.option("--micropython", metavar="PATH",
+              help="Interpreter. Default: the one in .venv, else on the PATH, else CPython.")
+@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="For everything random.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Write what happened, cycle by cycle.")
+def sim(usr, url, config_file, cycles, heap, micropython, seed, json_file):
+    """Run Ferry on a simulated module against an FTP server, then check both sides byte for byte.
+
+    The module is a folder and a real MicroPython with a small heap and stand-ins
+    for the firmware's own modules; what runs is the very code that a module gets.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)    # `kill` ends it as cleanly as Ctrl-C does
+    try:
+        with contextlib.ExitStack() as stack:
+            run = _prepare(stack, usr, url, config_file, child.find_interpreter(micropython, heap), cycles, seed)
+            status = _perform(run, json_file)
+    except settings.SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    raise SystemExit(status)
+
+
+@dataclasses.dataclass
+class _Run:
+    console: Console
+    interpreter: child.Interpreter
+    root: Path
+    config: dict
+    cycles: int
+    seed: int
+
+
+def _prepare(stack, usr, url, config_file, interpreter, cycles, seed):
+    """Everything that stands before the module is switched on."""
+    config = settings.load_config(config_file) if config_file else settings.own_config()
+    named = settings.parse_server(url) if url else None
+    if named is None and config_file:
+        named = settings.server_of(config)
+    if usr:
+        usr = usr.resolve()
+        module.check_usr(usr)
+        usr.mkdir(parents=True, exist_ok=True)
+    root = stack.enter_context(module.root_folder(usr))
+    if not any((root / "usr").iterdir()):
+        samples.fill_module(root / "usr", seed)
+    console = Console(highlight=False)
+    if url or named is None:
+        config = settings.use_server(config, named or _embedded(stack, usr, config, seed))
+    module.flash(root / "usr", config)
+    run = _Run(console, interpreter, root, config, cycles, seed)
+    _announce(run, usr, named)
+    return run
+
+
+def _embedded(stack, usr, config, seed):
+    """Start the embedded server over a folder that stays when `usr` does."""
+    if usr:
+        folder = usr.with_name(usr.name + ".server")
+        folder.mkdir(exist_ok=True)
+    else:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ferry-server-")))
+    rule = settings.download(config)
+    if rule and not any(folder.iterdir()):
+        samples.fill_server(folder / rule[0], seed)
+    return stack.enter_context(server.serve(folder))
+
+
+def _announce(run, usr, named):
+    heap = f", heap {run.interpreter.heap}" if run.interpreter.heap else ""
+    lines = [f"interpreter  {run.interpreter.name}{heap}",
+             f"/usr         {usr or 'temporary, with sample files'}",
+             f"server       {named or settings.server_of(run.config)}"]
+    if named is None:
+        lines[-1] += f"  embedded, {usr.with_name(usr.name + '.server') if usr else 'temporary'}"
+    for line in lines:
+        run.console.print(line, markup=False, soft_wrap=True)
+
+
+def _perform(run, json_file):
+    """Run the module, check, report. -> exit status."""
+    before = check.local_files(run.root)
+    record = Record()
+    title = f"Ferry on {run.interpreter.name}"
+    with (LiveView(run.console, title) if run.console.is_terminal else PlainView(run.console)) as view:
+        ended, restarts = _drive(run, record, view)
+    record.close()
+    rows, trouble = check.compare(run.config, before, check.local_files(run.root), record)
+    in_step = not trouble and all(row.state in check.GOOD for row in rows)
+    show_result(run.console, rows, trouble)
+    bad = sum(row.state not in check.GOOD for row in rows)
+    verdict = f"in step: {len(rows)} files" if in_step else f"NOT in step: {bad} of {len(rows)} files"
+    up, down = len(record.all("up")), len(record.all("down"))
+    run.console.print(f"{verdict}; {len(record.cycles)} cycles, {up} up, {down} down; {ended}",
+                      markup=False, soft_wrap=True)
+    if json_file:
+        result = {"interpreter": run.interpreter.name, "heap": run.interpreter.heap, "seed": run.seed, "ended": ended,
+                  "restarts": restarts, "cycles": record.cycles, "in_step": in_step, "trouble": trouble,
+                  "files": [dataclasses.asdict(row) for row in rows]}
+        json_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return 0 if in_step and ended in ("finished", "interrupted") else 1
+
+
+def _drive(run, record, view):
+    """Switch the module on, and again after each restart. -> (how it ended, count of restarts)."""
+    restarts = idle_restarts = 0
+    while True:
+        done = len(record.cycles)
+        ended = _boot(run, record, view, max(run.cycles - done, 0))
+        if ended != "restart":
+            return ended, restarts
+        restarts += 1
+        idle_restarts = 0 if len(record.cycles) > done else idle_restarts + 1
+        if run.cycles and len(record.cycles) >= run.cycles:
+            return "finished", restarts
+        if idle_restarts >= _MAX_RESTARTS:
+            view.say(f"the module restarted {idle_restarts} times without a whole cycle; given up")
+            return "restarts without end", restarts
+        view.say("the module restarts")
+
+
+def _boot(run, record, view, cycles):
+    """One life of the module. -> how it ended."""
+    tail = []
+    with tempfile.TemporaryDirectory(prefix="ferry-world-") as folder:
+        world = Path(folder) / "world.json"
+        module.write_world(world, run.root, cycles, run.seed)
+        with child.Child(run.interpreter.command(world)) as process:
+            try:
+                for item in process.items(SILENCE_S):
+                    if isinstance(item, str):
+                        tail = [*tail[-29:], item]
+                        view.log(item)
+                    else:
+                        record.feed(item)
+                        view.event(item, record)
+                status = process.wait()
+            except child.Silence as silence:
+                view.say(f"{silence}; it was ended")
+                return "silent"
+            except KeyboardInterrupt:
+                return "interrupted"
+    if status == child.RESTART_STATUS:
+        return "restart"
+    if status == 0:
+        return "finished"
+    if status in (130, -signal.SIGINT):
+        return "interrupted"
+    if isinstance(view, LiveView):
+        for line in tail:
+            view.say(line)
+    view.say(f"the module died (exit status {status}); its last lines are above")
+    return "died"

@@ -1,0 +1,48 @@
+# The simulated module on disk: a folder that plays its root, flashed with Ferry's files.
+import contextlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from tools.device_files import ROOT, device_files
+from tools.sim.settings import SettingsError
+
+IMEI = "861234050012345"
+
+
+@contextlib.contextmanager
+def root_folder(usr=None):
+    """-> Path of a root with usr/ and bak/, for the length of the block; `usr`, when given, plays usr/ and is kept."""
+    with tempfile.TemporaryDirectory(prefix="ferry-module-") as name:
+        root = Path(name).resolve()
+        (root / "bak").mkdir()
+        if usr is None:
+            (root / "usr").mkdir()
+        else:
+            (root / "usr").symlink_to(usr, target_is_directory=True)
+        yield root
+
+
+def check_usr(usr):
+    """Refuse a folder whose files a flashed module would write over."""
+    if usr == ROOT or usr in ROOT.parents or ROOT in usr.parents:
+        raise SettingsError(f"{usr} overlaps the checkout; name a folder of its own, such as ../module")
+    if usr.exists() and not usr.is_dir():
+        raise SettingsError(f"{usr} is a file; name a folder (it is made when it does not exist)")
+
+
+def flash(usr, config):
+    """Put Ferry's code and its config.json on the module, as flashing would."""
+    for path in device_files():
+        target = usr / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, target)
+    (usr / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def write_world(path, root, cycles, seed):
+    """What boot.py has to know; everything else has its default there."""
+    world = {"root": str(root), "stubs": str(ROOT / "tools" / "qpycom_stubs"), "cycles": cycles, "seed": seed,
+             "imei": IMEI}
+    path.write_text(json.dumps(world), encoding="utf-8")

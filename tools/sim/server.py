@@ -1,0 +1,39 @@
+# The embedded FTP server: pyftpdlib on loopback, in a thread of the simulator.
+import contextlib
+import logging
+import threading
+
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.ioloop import IOLoop
+from pyftpdlib.servers import FTPServer
+
+from tools.sim.settings import Server
+
+USER, PASSWORD = "module", "sim-only"
+_POLL_S = 0.05    # how long closing may take
+
+
+@contextlib.contextmanager
+def serve(folder):
+    """Serve `folder` with full rights on a free TCP port of 127.0.0.1 for the length of the block. -> Server."""
+    logging.getLogger("pyftpdlib").setLevel(logging.ERROR)
+    authorizer = DummyAuthorizer()
+    authorizer.add_user(USER, PASSWORD, str(folder), perm="elradfmwMT")
+    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer, "banner": "Ferry's simulated server"})
+    loop = IOLoop()
+    server = FTPServer(("127.0.0.1", 0), handler, ioloop=loop)
+    stop = threading.Event()
+
+    def run():
+        while not stop.is_set():
+            loop.loop(timeout=_POLL_S, blocking=False)
+        server.close_all()
+
+    thread = threading.Thread(target=run, name="ftp server", daemon=True)
+    thread.start()
+    try:
+        yield Server("127.0.0.1", server.address[1], USER, PASSWORD)
+    finally:
+        stop.set()
+        thread.join()
