@@ -7,11 +7,13 @@ import uhashlib
 
 from app.backoff import Backoff
 from app.errors import HALT, KNOWN, Error, LinkError
-from app.ftp.session import Counts, Facts, Session
+from app.ftp.control import Counts, Facts
+from app.ftp.session import Session
 from app.manual import Manual
 from app.sync.download import Downloader
-from app.sync.ledger import Ledger, get_key, put_key
+from app.sync.ledger import Ledger
 from app.sync.plan import REMOVE, SKIP, plan_upload
+from app.sync.records import SERVER, get_key, put_key, server_key
 from app.sync.report import Report
 from app.sync.rules import STATE_FOLDER, is_protected, is_selected, remote_path, why_unsendable
 from app.sync.scan import walk
@@ -23,7 +25,11 @@ TRANSITIONS = {
     "IDLE": {"due": "LINK"},  # in step, waiting for the next cycle
     "LINK": {"up": "SCAN", "failed": "BACKOFF"},  # wait for the network
     "SCAN": {"found": "SESSION", "more": "UPLOAD", "failed": "BACKOFF"},  # what is new here
-    "SESSION": {"open": "UPLOAD", "failed": "BACKOFF", "refused": "HALT"},  # connect; the login rides in the next flight
+    "SESSION": {
+        "open": "UPLOAD",
+        "failed": "BACKOFF",
+        "refused": "HALT",
+    },  # connect; the login rides in the next flight
     "UPLOAD": {"sent": "UPDATE", "more": "SCAN", "failed": "BACKOFF", "refused": "HALT"},
     "UPDATE": {"fetched": "REPORT", "failed": "BACKOFF", "refused": "HALT"},  # what is new there
     "REPORT": {"reported": "IDLE", "failed": "BACKOFF"},
@@ -61,6 +67,7 @@ class FtpManager(Manual):
         self._folders = set()
         self._buffer = bytearray(BUFFER_BYTES)
         self._session = None
+        self._uploader = None
         self._found = None  # generator of Uploads while a scan is under way
         self._batch = []
         self._is_all_seen = True  # nothing kept this cycle from looking at everything
@@ -104,7 +111,9 @@ class FtpManager(Manual):
         start = self._clock.ticks_ms()
         try:
             if self.state in RESTING:
-                self._enter({"IDLE": "due", "HALT": "probe"}.get(self.state) or ("retry" if self._is_recovered else "recover"))
+                self._enter(
+                    {"IDLE": "due", "HALT": "probe"}.get(self.state) or ("retry" if self._is_recovered else "recover")
+                )
             while self.state not in RESTING:
                 self._enter(self._step())
             if self.state == "IDLE" and not result.ok and result.error is None:  # it was RECOVER
@@ -165,7 +174,11 @@ class FtpManager(Manual):
             event = "refused" if e.action == HALT else "failed"
         except Exception as e:
             self._log.trace(e)
-            error = Error("%s: %s" % (type(e).__name__, e), step=self.state, advice="a fault in Ferry; please report the traceback")
+            error = Error(
+                "%s: %s" % (type(e).__name__, e),
+                step=self.state,
+                advice="a fault in Ferry; please report the traceback",
+            )
             self._report.fail(error)
             event = "failed"
         self._end_session()
@@ -183,7 +196,9 @@ class FtpManager(Manual):
             self._log.warning("the next try in %d s, or after a restart", PROBE_S)
         else:
             wait_ms = self._backoff.next_ms()
-            self._log.warning("retry %d in %.1f s: %s", self._backoff.failures, wait_ms / 1000, self._report.result.error)
+            self._log.warning(
+                "retry %d in %.1f s: %s", self._backoff.failures, wait_ms / 1000, self._report.result.error
+            )
         last = self._clock.ticks_ms()
         while wait_ms > 0 and not self._is_stopped and not self._is_wanted:
             self._clock.sleep_ms(min(wait_ms, SLICE_MS))
@@ -206,7 +221,9 @@ class FtpManager(Manual):
         if not self._device:
             self._device = self._imei()
             if not self._device:
-                raise LinkError("the modem does not tell its IMEI", step="link", advice="set device.id, or restart the module")
+                raise LinkError(
+                    "the modem does not tell its IMEI", step="link", advice="set device.id, or restart the module"
+                )
         self._found = self._scan()
         self._is_all_seen = True
         self._ledger.watch()
@@ -224,18 +241,43 @@ class FtpManager(Manual):
 
     def _do_session(self):
         config = self._config
-        session = Session(self._net, self._clock, config["server.timeout_s"], self._facts, self._report.result.counts, self._log)
+        self._recall_facts()
+        session = Session(
+            self._net,
+            self._clock,
+            config["server.timeout_s"],
+            self._facts,
+            self._report.result.counts,
+            self._log,
+            config["server.tls"],
+            config["server.tls_pin"],
+            self._own_address if config["server.mode"] == "active" else None,
+        )
         self._session = session
-        session.open(config["server.host"], config["server.port"])
-        session.start_login(config["server.user"], config["server.password"])
+        self._uploader = Uploader(
+            session,
+            self._files,
+            self._ledger,
+            self._report,
+            self._buffer,
+            self._folders,
+            config["server.verify"] == "size",
+        )
+        session.open(config["server.host"], config["server.port"], config["server.talk_first"])
+        session.start_login(config["server.user"], config["server.password"], config["server.account"])
         return "open"
 
+    def _own_address(self):
+        return self._config["server.active_host"] or self._link.address()
+
     def _do_upload(self):
-        uploader = Uploader(self._session, self._files, self._ledger, self._report, self._buffer, self._folders)
-        uploader.run(self._batch)
+        self._uploader.run(self._batch)
         self._batch = []
         gc.collect()
-        return "more" if self._found else "sent"
+        if self._found:
+            return "more"
+        self._uploader.finish()
+        return "sent"
 
     def _do_update(self):
         config = self._config
@@ -245,16 +287,20 @@ class FtpManager(Manual):
                 self._files,
                 self._ledger,
                 self._report,
+                self._buffer,
                 config["storage.reserve_blocks"],
                 self._is_local_safe,
             )
             if not downloader.run(config["download.from"], config["download.to"]):
                 self._is_all_seen = False
+            elif self._report.result.down_count and not self._report.result.error:
+                downloader.clear_partials(config["download.to"])
         self._session.settle()
         return "fetched"
 
     def _do_report(self):
         self._end_session()
+        self._keep_facts()
         result = self._report.result
         if result.error:
             return "failed"
@@ -270,6 +316,21 @@ class FtpManager(Manual):
             self._session = None
         self._found = None
         self._batch = []
+
+    # --- what is known of the server
+
+    def _recall_facts(self):
+        entry = self._ledger.find(server_key(self._config["server.host"], self._config["server.port"]))
+        if entry:
+            self._facts.set_flags(entry.flags)
+
+    def _keep_facts(self):
+        """Note what was learnt; it goes to flash with the next thing that has to be written."""
+        key = server_key(self._config["server.host"], self._config["server.port"])
+        entry = self._ledger.find(key)
+        flags = self._facts.flags()
+        if flags != (entry.flags if entry else 0):
+            self._ledger.put(SERVER, key, flags=flags)
 
     # --- scan and plan
 

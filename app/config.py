@@ -13,14 +13,69 @@ SCHEMA = (
     ("server.port", "int", 21, (1, 65535), "TCP port", "where the server listens"),
     ("server.user", "text", "", (0, 128), "", "login name; empty = anonymous"),
     ("server.password", "secret", "", (0, 128), "", "password; never printed"),
-    ("server.mode", "choice", "passive", ("passive", "active"), "", "who opens the data connection; active needs a public address"),
-    ("server.timeout_s", "choice", 15, (5, 10, 15, 20), "s", "longest silence on a connection; other values do not work on the module"),
-    ("upload.from", "path", "/usr", (0, 200), "", "folder on the module that is sent, sub-folders included; empty = none"),
+    ("server.account", "secret", "", (0, 128), "", "for servers that ask for ACCT; empty = none"),
+    (
+        "server.tls",
+        "choice",
+        "off",
+        ("off", "explicit", "implicit", "control-only"),
+        "",
+        "TLS; control-only protects the login, not the data; never falls back",
+    ),
+    ("server.tls_pin", "hex", "", (0, 95), "", "SHA-256 of the server's certificate; empty = not compared"),
+    (
+        "server.mode",
+        "choice",
+        "passive",
+        ("passive", "active"),
+        "",
+        "who opens the data connection; active needs a public address",
+    ),
+    ("server.active_host", "text", "", (0, 255), "", "own address for active mode; empty = that of the data call"),
+    (
+        "server.talk_first",
+        "bool",
+        False,
+        None,
+        "",
+        "send the login before the greeting: one round trip less, not every server likes it",
+    ),
+    (
+        "server.verify",
+        "choice",
+        "size",
+        ("size", "none"),
+        "",
+        "none is for drop boxes that allow neither SIZE nor rename: files go under their final names, unproved",
+    ),
+    (
+        "server.timeout_s",
+        "choice",
+        15,
+        (5, 10, 15, 20),
+        "s",
+        "longest silence on a connection; other values do not work on the module",
+    ),
+    (
+        "upload.from",
+        "path",
+        "/usr",
+        (0, 200),
+        "",
+        "folder on the module that is sent, sub-folders included; empty = none",
+    ),
     ("upload.to", "remote", "{device}", (0, 200), "", "folder on the server; {device} is device.id"),
     ("upload.include", "list", (), (0, 32), "patterns", "only files that match one of these; empty = all"),
     ("upload.exclude", "list", (), (0, 32), "patterns", "never files that match one of these"),
     ("upload.after", "choice", "keep", ("keep", "delete"), "", "what becomes of a file that has arrived"),
-    ("download.from", "remote", "updates", (0, 200), "", "folder on the server whose files the module gets; empty = none"),
+    (
+        "download.from",
+        "remote",
+        "updates",
+        (0, 200),
+        "",
+        "folder on the server whose files the module gets; empty = none",
+    ),
     ("download.to", "path", "/usr", (1, 200), "", "folder on the module where they go"),
     ("schedule.every_s", "int", 900, (10, 604800), "s", "time between two cycles"),
     ("schedule.jitter_s", "int", 60, (0, 86400), "s", "up to this much is added at random, so that a fleet spreads"),
@@ -70,6 +125,10 @@ def _allowed(kind, limits, unit):
         return 'a path from the root such as "/usr/data", %d to %d bytes' % limits
     if kind == "remote":
         return 'a folder on the server without "..", at most %d bytes' % limits[1]
+    if kind == "bool":
+        return "true or false"
+    if kind == "hex":
+        return "64 hex digits, colons allowed"
     if kind == "name":
         return 'letters, digits, "-", "_" and ".", at most %d' % limits[1]
     return "text of %d to %d bytes" % limits
@@ -87,6 +146,8 @@ def _fits(kind, value, limits):
         return _is_int(value) and limits[0] <= value <= limits[1]
     if kind == "choice":
         return value in limits and not isinstance(value, bool)
+    if kind == "bool":
+        return value is True or value is False
     if kind == "list":
         if not isinstance(value, (list, tuple)) or len(value) > limits[1]:
             return False
@@ -100,6 +161,9 @@ def _fits(kind, value, limits):
         return value == "" or (value[0] == "/" and ".." not in value.split("/"))
     if kind == "remote":
         return ".." not in value.split("/")
+    if kind == "hex":
+        digits = value.lower().replace(":", "")
+        return len(digits) in (0, 64) and not digits.strip("0123456789abcdef")
     if kind == "name":
         for c in value:
             if not ("a" <= c <= "z" or "A" <= c <= "Z" or "0" <= c <= "9" or c in "-_."):

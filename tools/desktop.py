@@ -3,8 +3,18 @@ import importlib
 import sys
 import types
 
-_SAME = {"ujson": "json", "ustruct": "struct", "uhashlib": "hashlib", "ubinascii": "binascii", "urandom": "random",
-         "uio": "io", "ure": "re", "usys": "sys", "ucollections": "collections", "uerrno": "errno"}
+_SAME = {
+    "ujson": "json",
+    "ustruct": "struct",
+    "uhashlib": "hashlib",
+    "ubinascii": "binascii",
+    "urandom": "random",
+    "uio": "io",
+    "ure": "re",
+    "usys": "sys",
+    "ucollections": "collections",
+    "uerrno": "errno",
+}
 
 
 def install():

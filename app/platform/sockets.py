@@ -1,8 +1,9 @@
-# The network as the FTP client sees it: usocket with the module's oddities taken out. Also runs on CPython's socket.
+# The network as the FTP client sees it: usocket and ussl with the module's oddities taken out. Also runs on CPython.
 #
 # Of the module (firmware of 2021 and later): a failed look-up gives [] or OSError; with a time-out a refused connect looks
 # like success; the end of the stream is b"" or OSError(107), and any call after it fails at random; time-outs of 5, 10, 15
-# and 20 s work, others block for a minute or return nonsense; there are at most 8 sockets.
+# and 20 s work, others block for a minute or return nonsense; there are at most 8 sockets; accept() gives 2 or 3 values;
+# a TLS socket has read and write only, and read(n) waits until there are n bytes.
 
 try:
     import usocket as _socket
@@ -12,8 +13,20 @@ except ImportError:
 from app.errors import TransportError, number_of
 
 ADDRESSES = 4  # of a name are tried, no more: each may cost a time-out
+LISTEN_PORTS = (49152, 65535)  # of active mode; the module cannot tell which port the system chose, so Ferry chooses
+LISTEN_TRIES = 8
+CONTROL_LINE_BYTES = 512
+STRANGERS = 4  # connections from elsewhere that are turned away before active mode gives up
 _ESTABLISHED = 4  # lwIP's TCP state
 _END = 107
+
+_REASONS = {
+    11: "no answer",
+    104: "connection reset",
+    110: "no answer",
+    111: "connection refused",
+    113: "host unreachable",
+}
 
 
 class Connection:
@@ -22,7 +35,7 @@ class Connection:
     def __init__(self, sock, address):
         self._sock = sock
         self._has_ended = False
-        self.address = address  # dotted IP of the other side
+        self.address = address  # IP of the other side; "" where it cannot be read
 
     def set_timeout(self, seconds):
         self._sock.settimeout(seconds)
@@ -56,31 +69,102 @@ class Connection:
             pass  # it is gone, which was the aim
 
 
+class TlsConnection:
+    """A connection inside TLS. `is_control`: read line by line, because read(n) would wait for n bytes."""
+
+    def __init__(self, plain, wrapped, is_control):
+        self._plain = plain
+        self._sock = wrapped
+        self._is_control = is_control
+        self.address = plain.address
+
+    def set_timeout(self, seconds):
+        self._plain.set_timeout(seconds)
+
+    def recv(self, size):
+        try:
+            data = self._sock.readline(CONTROL_LINE_BYTES) if self._is_control else self._sock.read(size)
+        except OSError as e:
+            if number_of(e) != _END:
+                raise
+            data = b""
+        if data is None:  # a time-out on the module
+            raise OSError(110)
+        return data
+
+    def send(self, data):
+        count = self._sock.write(data)
+        if not count:
+            raise OSError(110)
+        return count
+
+    def fingerprint(self):
+        """SHA-256 of the server's certificate in hex; "" where the firmware does not show it."""
+        if not hasattr(self._sock, "getpeercert"):
+            return ""
+        import ubinascii
+        import uhashlib
+
+        certificate = self._sock.getpeercert(True)
+        return str(ubinascii.hexlify(uhashlib.sha256(certificate).digest()), "ascii") if certificate else ""
+
+    def close(self):
+        try:
+            self._sock.close()
+        except OSError:
+            pass  # it is gone, which was the aim
+        self._plain.close()
+
+
+class Listener:
+    """Waits for the server's data connection (active mode)."""
+
+    def __init__(self, sock, port, timeout_s):
+        self._sock = sock
+        self._timeout_s = timeout_s
+        self.port = port
+
+    def accept(self, address):
+        """A Connection from `address`; whoever comes from elsewhere is turned away. Raises OSError."""
+        self._sock.settimeout(self._timeout_s)
+        for _ in range(STRANGERS):
+            found = self._sock.accept()  # (conn, (ip, port)) or (conn, ip, port)
+            peer = found[1][0] if isinstance(found[1], tuple) else found[1] if isinstance(found[1], str) else ""
+            connection = Connection(found[0], peer)
+            if not peer or peer == address:
+                connection.set_timeout(self._timeout_s)
+                return connection
+            connection.close()
+        raise OSError(103)
+
+    def close(self):
+        self._sock.close()
+
+
 class Net:
-    """Opens connections. Stateless; a socket is bound to the module's address of the moment it is made."""
+    """Opens connections. A socket is bound to the module's address of the moment it is made."""
+
+    def __init__(self, randint=None):
+        self._randint = randint
 
     def connect(self, host, port, timeout_s):
         """A Connection to host (name or address) and TCP port. Blocks for the look-up and at most one time-out per address.
 
         Raises TransportError with step "dns" or "connect"."""
+        number = 0
         try:
-            found = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)
+            found = _socket.getaddrinfo(host, port)
         except OSError as e:
             found = []
             number = number_of(e)
-        else:
-            number = 0
         if not found:
-            raise TransportError(
-                number, "no address for " + host, step="dns", advice="check server.host, the SIM's data plan and the DNS servers of the APN"
-            )
-        error = None
+            advice = "check server.host, the SIM's data plan and the DNS servers of the APN"
+            raise TransportError(number, "no address for " + host, step="dns", advice=advice)
         for info in found[:ADDRESSES]:
             try:
                 return self._connect(info, timeout_s)
             except OSError as e:
-                error = e
-        number = number_of(error)
+                number = number_of(e)
         raise TransportError(number, "%s:%d: %s" % (host, port, _REASONS.get(number, "no connection")), step="connect")
 
     def _connect(self, info, timeout_s):
@@ -93,12 +177,66 @@ class Net:
         except OSError:
             sock.close()
             raise
-        return Connection(sock, _dotted(info[4]))
+        address = info[4]
+        # packed bytes on a PC's MicroPython: the name is used again
+        return Connection(sock, address[0] if isinstance(address, tuple) else "")
+
+    def listen(self, address, timeout_s):
+        """A Listener on a free TCP port of the module's own `address`. Raises TransportError."""
+        number = 98
+        for _ in range(LISTEN_TRIES):
+            port = self._randint(LISTEN_PORTS[0], LISTEN_PORTS[1])
+            sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+            try:
+                sock.bind(_socket.getaddrinfo(address, port)[0][4])
+                sock.listen(1)
+                return Listener(sock, port, timeout_s)
+            except OSError as e:
+                number = number_of(e)
+                sock.close()
+        raise TransportError(
+            number, "no port to listen on at " + address, step="listen", advice="check server.active_host"
+        )
+
+    def wrap_tls(self, connection, host, timeout_s, is_control):
+        """The connection inside TLS, after the handshake. Nothing is verified by the firmware: compare fingerprint().
+
+        Blocks for at most a few time-outs. Raises OSError. Vendor page: ussl."""
+        connection.set_timeout(timeout_s)
+        try:
+            import ussl
+        except ImportError:
+            return TlsConnection(connection, _wrap_on_pc(connection._sock, host), is_control)
+        return TlsConnection(connection, ussl.wrap_socket(connection._sock, server_hostname=host), is_control)
 
 
-_REASONS = {104: "connection reset", 110: "no answer", 11: "no answer", 111: "connection refused", 113: "host unreachable"}
+def _wrap_on_pc(sock, host):
+    """CPython: a file-like TLS socket, as unverified as the module's."""
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return _PcTls(context.wrap_socket(sock, server_hostname=host))
 
 
-def _dotted(address):
-    """The IP of a socket address, where it can be read ('' on a PC's MicroPython, whose addresses are packed bytes)."""
-    return address[0] if isinstance(address, tuple) else ""
+class _PcTls:
+    """CPython's SSLSocket with the methods of the module's."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self._file = sock.makefile("rb")
+        self.getpeercert = sock.getpeercert
+
+    def read(self, size):
+        return self._file.read(size)
+
+    def readline(self, size):
+        return self._file.readline(size)
+
+    def write(self, data):
+        return self._sock.send(data)
+
+    def close(self):
+        self._file.close()
+        self._sock.close()

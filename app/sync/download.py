@@ -5,15 +5,16 @@ import ubinascii
 import uhashlib
 import ustruct
 
-from app.errors import PARK, Error, IntegrityError, PermReply, StorageError
-from app.ftp.parse import error_for, parse_fact_size, parse_facts, parse_size
-from app.sync.ledger import GET_DONE, GET_INTENT, get_key
+from app.errors import PARK, ConnectionClosed, Error, IntegrityError, PermReply, StorageError, TransportError
+from app.ftp.parse import parse_fact_size, parse_facts, parse_size
+from app.sync.records import GET_DONE, GET_INTENT, get_key
 from app.sync.plan import CONFLICT, SKIP, plan_download
-from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, is_protected, why_unsafe
+from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, is_protected, mount_of, why_unsafe
 
 BATCH = 32  # entries of a remote folder held at once; the folder is listed again for the next ones
 DEPTH = 8
 TRIES = 2
+RESUME_BYTES = 16384  # a shorter partial is not worth going on with
 
 
 class Remote:
@@ -29,11 +30,12 @@ class Remote:
 class Downloader:
     """Fetches through an open session. `is_local_safe(path, size)`: True if what lies at `path` may be overwritten."""
 
-    def __init__(self, session, files, ledger, report, reserve_blocks, is_local_safe):
+    def __init__(self, session, files, ledger, report, buffer, reserve_blocks, is_local_safe):
         self._ftp = session
         self._files = files
         self._ledger = ledger
         self._report = report
+        self._buffer = buffer
         self._reserve_blocks = reserve_blocks
         self._is_local_safe = is_local_safe
         self._free_blocks = None  # as far as known; statvfs walks the whole file system, so it is asked rarely
@@ -48,7 +50,9 @@ class Downloader:
                 after = entry.name
                 path = local.rstrip("/") + "/" + entry.name
                 name = remote + "/" + entry.name
-                reason = why_unsafe(entry.name) or ("the name is protected on the module" if is_protected(path) else None)
+                reason = why_unsafe(entry.name) or (
+                    "the name is protected on the module" if is_protected(path) else None
+                )
                 if reason:
                     self._report.skipped("down", name, reason)
                 elif not entry.is_folder:
@@ -132,7 +136,7 @@ class Downloader:
 
     def _digest_of(self, path, size):
         digest = uhashlib.sha256()
-        self._files.digest(path, size, digest, bytearray(1024))
+        self._files.digest(path, size, digest, self._buffer)
         return digest.digest()[:8]
 
     def _fetch(self, entry, name, path, key):
@@ -169,29 +173,43 @@ class Downloader:
             self._free_blocks = self._files.free_blocks(path)
         if need > self._free_blocks:
             raise StorageError(
-                "needs %d blocks of flash with the reserve, %d are free" % (need, self._free_blocks), step="space", code=28
+                "needs %d blocks of flash with the reserve, %d are free" % (need, self._free_blocks),
+                step="space",
+                code=28,
             )
 
-    def _staged(self, path):
-        """Where `path` is written before it is renamed: on the same mount, under a name of its own."""
-        folder = "/" + path.split("/")[1] + "/" + STATE_FOLDER
-        return folder + "/" + str(ubinascii.hexlify(get_key(path)), "ascii") + TEMP_SUFFIX
+    def _staged(self, path, stamp):
+        """Where a version of `path` is written before it is renamed: on the same mount; the name tells path and version."""
+        name = str(ubinascii.hexlify(get_key(path) + ustruct.pack(">I", stamp)), "ascii")
+        return mount_of(path) + "/" + STATE_FOLDER + "/" + name + TEMP_SUFFIX
 
     def _receive(self, entry, name, path):
-        """The file's bytes are in the staged file; returns their digest. Raises, and leaves nothing behind, otherwise."""
-        self._ftp.post_transfer([], "RETR " + name)
-        self._ftp.open_data()
-        self._report.file("down", name, entry.size)
-        staged = self._staged(path)
+        """The file's bytes are in the staged file; returns their digest. Goes on with a partial of the same version.
+
+        A link that dies leaves the partial for the next session; any other failure leaves nothing."""
+        staged = self._staged(path, entry.stamp)
         self._files.make_folders(staged.rsplit("/", 1)[0])
-        writer = self._files.writer(staged)
+        held = self._files.size(staged) or 0
         digest = uhashlib.sha256()
+        offset = held if RESUME_BYTES <= held < entry.size else 0
+        if offset:
+            self._files.digest(staged, offset, digest, self._buffer)
+        ftp = self._ftp
+        ftp.post_transfer([], "RETR " + name, offset)
+        if not ftp.open_data():
+            offset = 0
+            digest = uhashlib.sha256()
+        self._report.file("down", name, entry.size)
+        writer = self._files.writer(staged, offset)
         try:
-            got = self._ftp.receive_blocks(writer.write, digest, self._report.progress, entry.size)
-            self._ftp.finish()
-            if got != entry.size:
-                raise IntegrityError("%d of %d bytes arrived" % (got, entry.size), verb="RETR")
+            got = ftp.receive_blocks(writer.write, digest, self._report.progress, entry.size - offset)
+            ftp.finish()
+            if offset + got != entry.size:
+                raise IntegrityError("%d of %d bytes arrived" % (offset + got, entry.size), verb="RETR")
             writer.close()
+        except (TransportError, ConnectionClosed):
+            writer.keep()
+            raise
         finally:
             writer.abandon()
         return digest.digest()[:8]
@@ -202,9 +220,22 @@ class Downloader:
             self._files.make_folders(folder)
         self._ledger.put(GET_INTENT, key, entry.size, digest, entry.stamp)
         self._ledger.flush()
-        self._files.commit(self._staged(path), path, entry.size)
+        self._files.commit(self._staged(path, entry.stamp), path, entry.size)
         self._ledger.put(GET_DONE, key, entry.size, digest, entry.stamp)
         self._free_blocks -= self._files.blocks_for(entry.size)
+
+    def clear_partials(self, local):
+        """Remove what is left in the state folder after everything was fetched: partials of versions that are gone."""
+        folder = mount_of(local) + "/" + STATE_FOLDER
+        after = ""
+        while True:
+            batch = self._files.entries(folder, after, BATCH)
+            for name, is_folder, _ in batch:
+                after = name
+                if not is_folder and name.endswith(TEMP_SUFFIX):
+                    self._files.remove(folder + "/" + name)
+            if len(batch) < BATCH:
+                return
 
 
 class _Batch:

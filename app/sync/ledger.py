@@ -4,61 +4,31 @@
 # RAM holds 6 bytes for each entry: 4 of its key, 2 for its record's number; the record is read back from flash and compared
 # in full. Records wait in RAM until flush(), which is one append: two block erases, however many records.
 
-import uhashlib
 import ustruct
 
 from app.errors import StorageError
-
-RECORD = ">BBH8sI8sI"  # kind, flags, attempt, key, size, digest, stamp; 4 bytes of check follow
-RECORD_BYTES = 32
-VERSION = 1
-
-# kinds
-HEADER = 0x46
-PUT_INTENT = 1  # bytes of this file are about to go to the server under its temp name
-PUT_VERIFIED = 2  # the server had all of it under the temp name: the rename may have taken place
-PUT_DONE = 3  # it is there under its final name
-GET_INTENT = 4  # a download is about to be renamed into place
-GET_DONE = 5  # it is in place
-CANCEL = 6  # the intent of this key is void
-FORGET = 7  # nothing is known of this key any more
+from app.sync.records import (
+    CANCEL,
+    FORGET,
+    GET_DONE,
+    GET_INTENT,
+    HEADER,
+    MAGIC,
+    PUT_DONE,
+    PUT_INTENT,
+    PUT_VERIFIED,
+    RECORD_BYTES,
+    SERVER,
+    VERSION,
+    Entry,
+    decode,
+    encode,
+)
 
 _SEGMENTS = 64  # of the index, by the key's first byte: appending copies 1/64 of it
 _SLOT = 6
-_MAGIC = b"FERRYLDG"
 _BATCH = 64  # records per read when loading: 2 KiB
 _SPARE = 64  # superseded records that are not worth a compaction
-
-
-def digest8(text):
-    """The first 8 bytes of the sha256 of a text."""
-    return uhashlib.sha256(text.encode()).digest()[:8]
-
-
-def put_key(local, remote):
-    """Key of an upload: another destination is another upload."""
-    return digest8("P" + local + "\0" + remote)
-
-
-def get_key(local):
-    """Key of a download."""
-    return digest8("G" + local)
-
-
-class Entry:
-    """What a record says."""
-
-    def __init__(self, kind, key, size=0, digest=b"", stamp=0, attempt=0, flags=0):
-        self.kind = kind
-        self.key = key
-        self.size = size
-        self.digest = digest
-        self.stamp = stamp
-        self.attempt = attempt
-        self.flags = flags
-
-    def is_of(self, size, digest):
-        return self.size == size and self.digest == digest
 
 
 class Ledger:
@@ -92,11 +62,11 @@ class Ledger:
         try:
             header = stream.read(RECORD_BYTES)
             self._salt = 0
-            entry = self._decode(header, 0)
-            if entry and entry.kind == HEADER and entry.key == _MAGIC and entry.flags == VERSION:
+            entry = decode(header, 0, 0)
+            if entry and entry.kind == HEADER and entry.key == MAGIC and entry.flags == VERSION:
                 self._salt = entry.stamp
                 self._read_records(stream)
-            elif entry and entry.kind == HEADER and entry.key == _MAGIC:
+            elif entry and entry.kind == HEADER and entry.key == MAGIC:
                 self.lost = "the ledger has version %d, this Ferry reads %d" % (entry.flags, VERSION)
             else:
                 self.lost = "the ledger could not be read"
@@ -113,26 +83,12 @@ class Ledger:
                 return
             at = 0
             while at + RECORD_BYTES <= len(block):
-                entry = self._decode(block[at : at + RECORD_BYTES], self._count)
+                entry = decode(block[at : at + RECORD_BYTES], self._salt, self._count)
                 if entry:
                     self._apply(entry, self._count)
                 self._count += 1
                 at += RECORD_BYTES
             self._tail = len(block) - at
-
-    def _check(self, body, number):
-        return uhashlib.sha256(ustruct.pack(">II", self._salt, number) + body).digest()[:4]
-
-    def _decode(self, raw, number):
-        """The entry in 32 bytes, or None for garbage."""
-        if len(raw) != RECORD_BYTES or raw[28:] != self._check(raw[:28], number):
-            return None
-        kind, flags, attempt, key, size, digest, stamp = ustruct.unpack(RECORD, raw[:28])
-        return Entry(kind, key, size, digest, stamp, attempt, flags)
-
-    def _encode(self, entry, number):
-        body = ustruct.pack(RECORD, entry.kind, entry.flags, entry.attempt, entry.key, entry.size, entry.digest, entry.stamp)
-        return body + self._check(body, number)
 
     # --- index
 
@@ -143,7 +99,7 @@ class Ledger:
             self.pending[entry.key] = entry
             return
         self.pending.pop(entry.key, None)
-        if kind in (PUT_DONE, GET_DONE):
+        if kind in (PUT_DONE, GET_DONE, SERVER):
             self._point(entry.key, number)
         elif kind == FORGET:
             self._point(entry.key, None)
@@ -181,7 +137,7 @@ class Ledger:
         if self._reader is None:
             self._reader = self._files.open(self._path, "rb")
         self._reader.seek(number * RECORD_BYTES)
-        return self._decode(self._reader.read(RECORD_BYTES), number)
+        return decode(self._reader.read(RECORD_BYTES), self._salt, number)
 
     def _close_reader(self):
         if self._reader:
@@ -213,9 +169,9 @@ class Ledger:
 
     # --- writing
 
-    def put(self, kind, key, size=0, digest=b"", stamp=0, attempt=0):
+    def put(self, kind, key, size=0, digest=b"", stamp=0, attempt=0, flags=0):
         """Note an entry; it counts at once, and is on flash after flush()."""
-        entry = Entry(kind, key, size, digest, stamp, attempt)
+        entry = Entry(kind, key, size, digest, stamp, attempt, flags)
         self._waiting.append(entry)
         if kind in (PUT_INTENT, PUT_VERIFIED, GET_INTENT):
             self.pending[key] = entry
@@ -245,7 +201,7 @@ class Ledger:
         raw = b"\0" * ((RECORD_BYTES - self._tail) % RECORD_BYTES)
         number = self._count + (1 if raw else 0)
         for i, entry in enumerate(self._waiting):
-            raw += self._encode(entry, number + i)
+            raw += encode(entry, self._salt, number + i)
         try:
             self._files.append(self._path, raw)
         except StorageError:
@@ -296,31 +252,27 @@ class Ledger:
         salt = (self._salt + 1) & 0xFFFFFFFF
         writer = self._files.writer(self._path + ".new")
         try:
-            old_salt, self._salt = self._salt, 0
-            writer.write(self._encode(Entry(HEADER, _MAGIC, 0, b"", salt, 0, VERSION), 0))
+            writer.write(encode(Entry(HEADER, MAGIC, 0, b"", salt, 0, VERSION), 0, 0))
             count = 1
             for number in range(1, self._count):
                 if seen and number // 8 < len(seen) and not seen[number // 8] & 1 << (number % 8):
                     continue
-                self._salt = old_salt
                 entry = self._read(number)
-                self._salt = salt
                 if entry and self._is_current(entry, number) and entry.key not in recent:
-                    writer.write(self._encode(entry, count))
+                    writer.write(encode(entry, salt, count))
                     count += 1
-            self._salt = salt
             for entry in list(self.pending.values()) + [e for e in recent.values() if e.kind != FORGET]:
-                writer.write(self._encode(entry, count))
+                writer.write(encode(entry, salt, count))
                 count += 1
             writer.close()
         except Exception:
-            self._salt = old_salt
             self._waiting = waiting
             writer.abandon()
             raise
         finally:
             self._close_reader()
         self._files.commit(self._path + ".new", self._path, writer.size)
+        self._salt = salt
         self._index = [b""] * _SEGMENTS
         self._live = 0
         self._tail = 0

@@ -22,6 +22,11 @@ TEMP_SUFFIX = ".part"
 NAME_BYTES = 255  # longer names corrupt the module's file system
 
 
+def mount_of(path):
+    """The mount point that a path lies on: its first folder, "/usr" of "/usr/a/b"."""
+    return "/" + path.split("/")[1]
+
+
 def is_protected(path):
     """True for a path on the module that a sync must not read, write or delete."""
     parts = path.lower().strip("/").split("/")  # FAT on SD cards does not know upper from lower case

@@ -9,7 +9,7 @@ import uhashlib
 
 from app.errors import PARK, Error, IntegrityError, PermReply, StorageError, TransportError
 from app.ftp.parse import error_for, parse_size
-from app.sync.ledger import CANCEL, FORGET, PUT_DONE, PUT_INTENT, PUT_VERIFIED
+from app.sync.records import CANCEL, FORGET, PUT_DONE, PUT_INTENT, PUT_VERIFIED
 from app.sync.rules import temp_name
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
@@ -44,34 +44,43 @@ class Upload:
     def is_resumable(self):
         """True if it is worth asking the server how far it got."""
         pending = self.pending
-        return pending.is_of(self.size, self.digest) and (pending.kind == PUT_VERIFIED or self.size >= RESUME_BYTES)
+        is_same = pending.is_of(self.size, self.digest)
+        return is_same and (pending.kind == PUT_VERIFIED or self.size >= RESUME_BYTES)
 
 
 class Uploader:
     """Sends files through an open session. `report` hears file(), progress, sent(), skipped(), failed(); see ftp_manager.Report."""
 
-    def __init__(self, session, files, ledger, report, buffer, folders):
+    def __init__(self, session, files, ledger, report, buffer, folders, has_proof=True):
         self._ftp = session
         self._files = files
         self._ledger = ledger
         self._report = report
         self._buffer = buffer
         self._folders = folders  # set of remote folders that exist; outlives the session
+        self._has_proof = has_proof  # False: neither SIZE nor rename, for write-only drop boxes
         self._arrived = None  # Upload whose bytes are on the server, size not known yet
         self._verified = None  # Upload that was measured and waits for its final name
         self._chores = []  # commands for the next flight whose replies do not matter
         self._again = []  # Uploads that start over in this run
 
     def run(self, uploads):
-        """Send all of `uploads` (an iterable). Raises what ends the session; what concerns one file goes to the report."""
+        """Send `uploads` (an iterable); the last ones stay in hand, see finish().
+
+        Raises what ends the session; what concerns one file goes to the report."""
         for upload in uploads:
             self._step(upload)
-            while self._again:
-                self._step(self._again.pop())
+            self._repeat()
+
+    def finish(self):
+        """Bring everything in hand to its end."""
         while self._arrived or self._verified or self._chores:
             self._step(None)
-            while self._again:
-                self._step(self._again.pop())
+            self._repeat()
+
+    def _repeat(self):
+        while self._again:
+            self._step(self._again.pop())
 
     # --- one flight
 
@@ -134,8 +143,21 @@ class Uploader:
         if found == upload.size:
             self._verified = upload
         elif found == _UNKNOWN and code in (500, 502, 504):
-            self._give_up(upload, PermReply(text, verb="SIZE", code=code, advice="the server cannot tell sizes, so nothing can be verified there"))
+            self._give_up(
+                upload,
+                PermReply(
+                    text,
+                    verb="SIZE",
+                    code=code,
+                    advice="the server cannot tell sizes, so nothing can be verified there",
+                ),
+            )
         else:
+            if upload.offset:  # the restart offset was not honoured: remember that
+                if self._ftp.facts.rest_stor:
+                    self._ftp.facts.rest_stor = False
+                else:
+                    self._ftp.facts.appe = False
             what = "the server holds %s of %d bytes" % (found if found >= 0 else "none", upload.size)
             self._start_over(upload, IntegrityError(what, verb="SIZE", code=code))
 
@@ -198,18 +220,14 @@ class Uploader:
 
     def _transfer(self, steps, upload, stream):
         ftp = self._ftp
-        ftp.post_transfer([s[0] for s in steps], "STOR " + upload.temp(), upload.offset)
+        command, rest = "STOR", upload.offset
+        if upload.offset and not ftp.facts.rest_stor:
+            command, rest = "APPE", 0
+        name = upload.temp() if self._has_proof else upload.remote
+        ftp.post_transfer([s[0] for s in steps], command + " " + name, rest)
         self._settle(steps)
-        digest = uhashlib.sha256()
         try:
-            if not ftp.open_data():
-                upload.offset = 0
-            self._report.file("up", upload.path, upload.size)
-            if upload.offset:
-                self._files.digest(upload.path, upload.offset, digest, self._buffer)
-                stream.seek(upload.offset)
-            sent = ftp.send_blocks(stream, upload.size - upload.offset, self._buffer, digest, self._report.progress)
-            ftp.finish()
+            sent = self._send(upload, stream)
         except Error as e:
             if not ftp.is_open():
                 raise
@@ -220,12 +238,28 @@ class Uploader:
                 # No 150: the server may hold the file locked for a session that it believes alive. Next time a fresh name.
                 self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, attempt=_after(upload.attempt))
             raise
-        if upload.offset + sent != upload.size or digest.digest()[:8] != upload.digest:
-            self._chores.append("DELE " + upload.temp())
+        if not sent:
+            self._chores.append("DELE " + name)
             self._ledger.put(CANCEL, upload.key)
             self._report.skipped("up", upload.path, "it changed while it was sent; it goes again in the next cycle")
-            return
-        self._arrived = upload
+        elif self._has_proof:
+            self._arrived = upload
+        else:
+            self._commit(upload)
+
+    def _send(self, upload, stream):
+        """The bytes from upload.offset on; True if what went is what the scan saw."""
+        ftp = self._ftp
+        if not ftp.open_data():
+            upload.offset = 0
+        self._report.file("up", upload.path, upload.size)
+        digest = uhashlib.sha256()
+        if upload.offset:
+            self._files.digest(upload.path, upload.offset, digest, self._buffer)
+            stream.seek(upload.offset)
+        sent = ftp.send_blocks(stream, upload.size - upload.offset, self._buffer, digest, self._report.progress)
+        ftp.finish()
+        return upload.offset + sent == upload.size and digest.digest()[:8] == upload.digest
 
     def _refused(self, upload, error):
         folder = upload.remote.rsplit("/", 1)[0] if "/" in upload.remote else ""
@@ -260,7 +294,8 @@ class Uploader:
         elif held == _UNKNOWN and pending.kind == PUT_VERIFIED and answers["final"] == upload.size:
             self._commit(upload)  # the rename took place and only its record was lost
         else:
-            if RESUME_BYTES <= held < upload.size and self._ftp.facts.rest_stor:
+            facts = self._ftp.facts
+            if RESUME_BYTES <= held < upload.size and (facts.rest_stor or facts.appe):
                 upload.offset = held
             else:
                 upload.pending = pending

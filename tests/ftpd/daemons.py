@@ -1,7 +1,8 @@
 """How each of the three Debian daemons is told what to be: its files in a work folder, and its command line.
 
-Each function takes a Setup and returns the argv that runs the daemon in the foreground. The FTP user is uid 0 everywhere: the root
-folder of a test belongs to whoever runs the tests, and with any other uid the daemon could not overwrite what the test puts there.
+Each function takes a Setup and returns the argv that runs the daemon in the foreground. The FTP user is uid 0
+everywhere: the root folder of a test belongs to whoever runs the tests, and with any other uid the daemon could not
+overwrite what the test puts there.
 """
 
 import subprocess
@@ -15,7 +16,10 @@ from tests.ftpd.install import CACHE
 
 @dataclass(frozen=True)
 class Setup:
-    """What a daemon needs to know. `certificate` is a PEM with key and certificate, or None for no TLS; None elsewhere is the default."""
+    """What a daemon needs to know. `certificate` is a PEM with key and certificate, or None for no TLS.
+
+    `passive` is the first and the last TCP port for data connections. None elsewhere means: as the daemon has it.
+    """
 
     root: Path
     work: Path
@@ -32,7 +36,12 @@ class Setup:
 
 
 def _hash(password):
-    return subprocess.run(["openssl", "passwd", "-6", password], capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run(["openssl", "passwd", "-6", password], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _yes(value):
+    return "YES" if value else "NO"
 
 
 def _config(lines):
@@ -60,7 +69,7 @@ def vsftpd(setup):
     lines = [
         "listen=YES",
         "listen_address=127.0.0.1",
-        "listen_port=%d" % setup.port,
+        f"listen_port={setup.port}",
         "background=NO",
         "anonymous_enable=NO",
         "local_enable=YES",
@@ -73,12 +82,12 @@ def vsftpd(setup):
         "seccomp_sandbox=NO",
         "use_localtime=NO",
         "max_per_ip=0",
-        "secure_chroot_dir=%s" % (work / "empty"),
-        "pasv_min_port=%d" % setup.passive[0],
-        "pasv_max_port=%d" % setup.passive[1],
+        f"secure_chroot_dir={work}/empty",
+        f"pasv_min_port={setup.passive[0]}",
+        f"pasv_max_port={setup.passive[1]}",
         "log_ftp_protocol=YES",
         "xferlog_enable=YES",
-        "vsftpd_log_file=%s" % (work / "server.log"),
+        f"vsftpd_log_file={work}/server.log",
     ]
     if setup.certificate:
         lines += [
@@ -88,13 +97,13 @@ def vsftpd(setup):
             "force_local_data_ssl=NO",
             "force_local_logins_ssl=NO",
             "ssl_ciphers=HIGH",
-            "implicit_ssl=%s" % ("YES" if setup.implicit_tls else "NO"),
-            "require_ssl_reuse=%s" % ("YES" if setup.require_ssl_reuse else "NO"),
+            f"implicit_ssl={_yes(setup.implicit_tls)}",
+            f"require_ssl_reuse={_yes(setup.require_ssl_reuse)}",
         ]
     if setup.max_clients is not None:
-        lines.append("max_clients=%d" % setup.max_clients)
+        lines.append(f"max_clients={setup.max_clients}")
     if setup.data_timeout_s is not None:
-        lines.append("data_connection_timeout=%d" % setup.data_timeout_s)
+        lines.append(f"data_connection_timeout={setup.data_timeout_s}")
     if setup.disabled:
         lines.append("cmds_denied={}".format(",".join(setup.disabled)))
     (work / "vsftpd.conf").write_text(_config(lines))
@@ -108,16 +117,16 @@ def proftpd(setup):
     users.write_text(f"{setup.user}:{_hash(setup.password)}:0:0::{setup.root}:/bin/sh\n")
     users.chmod(0o600)
     lines = [
-        "ModulePath %s" % (unpacked / "usr/lib/proftpd"),
+        f"ModulePath {unpacked}/usr/lib/proftpd",
         "ServerName Ferry",
         "ServerType standalone",
         "DefaultAddress 127.0.0.1",
         "UseIPv6 off",
-        "Port %d" % setup.port,
-        "PassivePorts %d %d" % setup.passive,
-        "PidFile %s" % (work / "pid"),
-        "ScoreboardFile %s" % (work / "scoreboard"),
-        "SystemLog %s" % (work / "server.log"),
+        f"Port {setup.port}",
+        f"PassivePorts {setup.passive[0]} {setup.passive[1]}",
+        f"PidFile {work}/pid",
+        f"ScoreboardFile {work}/scoreboard",
+        f"SystemLog {work}/server.log",
         "TransferLog none",
         "WtmpLog off",
         "ControlsEngine off",
@@ -142,7 +151,7 @@ def proftpd(setup):
         lines += [
             "LoadModule mod_tls.c",
             "TLSEngine on",
-            "TLSLog %s" % (work / "tls.log"),
+            f"TLSLog {work}/tls.log",
             "TLSProtocol TLSv1.2 TLSv1.3",
             f"TLSECCertificateFile {setup.certificate}",
             f"TLSECCertificateKeyFile {setup.certificate}",
@@ -151,9 +160,9 @@ def proftpd(setup):
         ]
         lines += ["TLSOptions {}".format(" ".join(options))] * bool(options)
     if setup.max_clients is not None:
-        lines.append("MaxClients %d" % setup.max_clients)
+        lines.append(f"MaxClients {setup.max_clients}")
     if setup.data_timeout_s is not None:
-        lines.append("TimeoutStalled %d" % setup.data_timeout_s)
+        lines.append(f"TimeoutStalled {setup.data_timeout_s}")
     (work / "proftpd.conf").write_text(_config(lines))
     return [str(unpacked / "usr/sbin/proftpd"), "-n", "-c", str(work / "proftpd.conf")]
 
@@ -162,18 +171,15 @@ def pure_ftpd(setup):
     work, unpacked = setup.work, CACHE / "pure-ftpd"
     uid = namespace.USER_ID
     # The "/./" is where the chroot ends.
-    (work / "users").write_text(
-        "%s:%s:%d:%d::%s/./::::::::::::\n" % (setup.user, _hash(setup.password), uid, uid, setup.root)
-    )
+    (work / "users").write_text(f"{setup.user}:{_hash(setup.password)}:{uid}:{uid}::{setup.root}/./::::::::::::\n")
     (work / "run").mkdir()
     database = work / "users.pdb"
-    subprocess.run(
-        [str(unpacked / "usr/bin/pure-pw"), "mkdb", str(database), "-f", str(work / "users")], capture_output=True, check=True
-    )
+    make = [str(unpacked / "usr/bin/pure-pw"), "mkdb", str(database), "-f", str(work / "users")]
+    subprocess.run(make, capture_output=True, check=True)
     argv = [sys.executable, namespace.__file__, str(work / "run")]
-    argv += [str(unpacked / "usr/sbin/pure-ftpd"), "-4", "-A", "-E", "-H", "-S", "127.0.0.1,%d" % setup.port]
-    argv += ["-l", f"puredb:{database}", "-p", "%d:%d" % setup.passive, "-L", "20000:8", "-U", "022:022"]
-    argv += ["-g", str(work / "pid"), "-O", "clf:%s" % (work / "server.log")]
+    argv += [str(unpacked / "usr/sbin/pure-ftpd"), "-4", "-A", "-E", "-H", "-S", f"127.0.0.1,{setup.port}"]
+    argv += ["-p", f"{setup.passive[0]}:{setup.passive[1]}", "-l", f"puredb:{database}", "-L", "20000:8"]
+    argv += ["-g", str(work / "pid"), "-O", f"clf:{work}/server.log"]
     if setup.certificate:
         argv += ["-Y", "1", "-2", str(setup.certificate)]
     if setup.max_clients is not None:

@@ -1,7 +1,7 @@
 """Fetch the three Debian FTP daemons and unpack them below .cache/servers: ``python -m tests.ftpd.install``.
 
-The packages conflict with each other, so they are unpacked and never installed; only the libraries that they link are installed, by apt.
-Safe to run again: what is there already is left alone.
+The packages conflict with each other, so they are unpacked and never installed; only the libraries that they link are
+installed, by apt. Safe to run again: what is there already is left alone.
 """
 
 import os
@@ -102,7 +102,7 @@ def install(say=print):
             did.append("installed its libraries")
         if missing_parts(name) or missing_libraries(name):
             raise InstallError("{} lacks {}".format(name, ", ".join(missing_parts(name) + missing_libraries(name))))
-        say("%-10s %s" % (name, " and ".join(did) or "was ready"))
+        say(f"{name:10} {' and '.join(did) or 'was ready'}")
 
 
 def main():

@@ -1,7 +1,8 @@
 """Real FTP servers on loopback for the tests: ``with running("vsftpd", root) as server: ...``.
 
-Each server has a work folder of its own, one user, a free block of TCP ports (the first for control connections, the others for passive
-ones), and is ready when its greeting was read. It is stopped by process id, with every session that it forked.
+Each server has a work folder of its own, one user and a free block of TCP ports (the first for control connections, the
+others for data connections), and is ready when its greeting was read. It is stopped by process id, with every session
+that it forked.
 """
 
 import importlib.util
@@ -66,7 +67,7 @@ class Server:
 
 
 def _works(*command):
-    return shutil.which(command[0]) is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _reason(name, tls):
@@ -85,7 +86,7 @@ def _reason(name, tls):
         return "needs root, to change root and user"
     if name == "vsftpd" and not _works("unshare", "-m", "--propagation", "private", "true"):
         return "needs a mount namespace (unshare -m), for an account of its own"
-    if name == "pure-ftpd" and not _works(sys.executable, namespace.__file__, "/run", "true"):
+    if name == "pure-ftpd" and not _works(sys.executable, namespace.__file__, "/tmp", "true"):
         return "needs a user namespace, because it refuses root as its user"
     return None
 
@@ -104,7 +105,8 @@ def available(tls=False):
 def _free_block():
     """A block of loopback TCP ports nobody listens on: yields (control port, (first passive port, last)).
 
-    The UDP port of the same number is held meanwhile. No server uses it; it tells other processes that run these tests to look elsewhere.
+    The UDP port of the same number is held meanwhile. No server uses it; it tells other processes that run these tests
+    to look elsewhere.
     """
     bases = list(range(_FIRST_PORT, _LAST_PORT, _BLOCK))
     random.shuffle(bases)
@@ -121,17 +123,16 @@ def _free_block():
             probes.close()
             yield base, (base + 1, base + _BLOCK - 1)
             return
-    raise ServerError("no free block of %d TCP ports between %d and %d" % (_BLOCK, _FIRST_PORT, _LAST_PORT))
+    raise ServerError(f"no free block of {_BLOCK} TCP ports between {_FIRST_PORT} and {_LAST_PORT}")
 
 
 def _make_certificate(work):
     """A self-signed certificate for localhost and 127.0.0.1, and its key, in one PEM."""
     key, certificate, both = work / "key.pem", work / "certificate.pem", work / "both.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=localhost -addext"
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    subprocess.run(
-        [*command.split(), names, "-keyout", str(key), "-out", str(certificate)], capture_output=True, check=True
-    )
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command.split() + names + files, capture_output=True, check=True)
     both.write_text(key.read_text() + certificate.read_text())
     both.chmod(0o600)
     return both
@@ -159,7 +160,7 @@ def _wait_ready(process, server, implicit_tls):
     """Return when the greeting was read; raise ServerError when the process ends first or the time is up."""
     give_up = time.monotonic() + START_TIMEOUT_S
     while not _read_greeting(server.port, implicit_tls):
-        # The only thing to be told by is the listening socket itself, so it is asked again, 10 ms after the last refusal.
+        # Nothing but the listening socket itself can tell, so it is asked again, 10 ms after the last refusal.
         try:
             process.wait(0.01)
         except subprocess.TimeoutExpired:
@@ -190,7 +191,7 @@ def _kill_and_wait(pid):
     try:
         signal.pidfd_send_signal(handle, signal.SIGKILL)
         if not select.select([handle], [], [], STOP_TIMEOUT_S)[0]:
-            raise ServerError("process %d did not end within %d s of being killed" % (pid, STOP_TIMEOUT_S))
+            raise ServerError(f"process {pid} did not end within {STOP_TIMEOUT_S} s of being killed")
     except ProcessLookupError:
         return
     finally:
@@ -198,7 +199,7 @@ def _kill_and_wait(pid):
 
 
 def _stop(process):
-    """End the server and its sessions. The listener goes first, so that it forks no more while the sessions are looked for."""
+    """End the server and its sessions. The listener goes first, so that it forks no more while they are looked for."""
     process.kill()
     process.wait(STOP_TIMEOUT_S)
     while members := _session_members(process.pid):
@@ -208,10 +209,10 @@ def _stop(process):
 
 @contextmanager
 def running(name, root, tls=False, **options):
-    """Run server `name` with `root` as what its one user sees; yields a Server. Stops it, and all its sessions, at the end.
+    """Run server `name` with `root` as what its one user sees; yields a Server. Stops it and its sessions at the end.
 
-    `options`, where OPTIONS lists them for the server: implicit_tls, require_ssl_reuse, max_clients, data_timeout_s (for a data
-    connection on which nothing moves), disabled (verbs that it shall not know).
+    `options`, where OPTIONS lists them for the server: implicit_tls, require_ssl_reuse, max_clients, data_timeout_s
+    (for a data connection on which nothing moves), disabled (verbs that it shall not know).
     """
     unknown = set(options) - OPTIONS[name]
     if unknown:

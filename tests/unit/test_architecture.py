@@ -5,10 +5,17 @@ import pytest
 
 from tests.unit import device_code as code
 
-# Pure code that lives beside the stages and the client: what it needs comes in as arguments, and all of them may use it.
-PURE_MODULES = {"app.sync.rules", "app.sync.plan", "app.sync.ledger", "app.ftp.parse", "app.ftp.reply"}
+# Pure code that lives beside the stages and the client: what it needs comes in as arguments, and all may use it.
+PURE_MODULES = {
+    "app.sync.rules",
+    "app.sync.records",
+    "app.sync.plan",
+    "app.sync.ledger",
+    "app.ftp.parse",
+    "app.ftp.reply",
+}
 
-ERRORS, PURE, MIDDLE, MANAGER, MAIN = range(5)
+ERRORS, PURE, MIDDLE, BY_HAND, MANAGER, MAIN = range(6)
 
 
 def layer(module):
@@ -17,6 +24,8 @@ def layer(module):
         return MAIN
     if module == "ftp_manager":
         return MANAGER
+    if module == "app.manual":
+        return BY_HAND
     if module in ("app", "app.errors"):
         return ERRORS
     if module.startswith(("app.ftp", "app.sync", "app.platform")) and module not in PURE_MODULES:
@@ -38,19 +47,30 @@ def may_import(importer, imported):
 
 
 def wrong_ways(source):
-    return [f"{source.path}:{line} imports {name}" for line, name in code.imports(source)
-            if is_own(name) and name != source.module and not may_import(source.module, name)]
+    return [
+        f"{source.path}:{line} imports {name}"
+        for line, name in code.imports(source)
+        if is_own(name) and name != source.module and not may_import(source.module, name)
+    ]
 
 
 def firmware_names(source):
     if source.path.parts[:2] == ("app", "platform"):
         return []
-    return [f"{source.path}:{line} names {name}" for line, name in code.imports(source) if name.split(".")[0] in code.FIRMWARE]
+    return [
+        f"{source.path}:{line} names {name}"
+        for line, name in code.imports(source)
+        if name.split(".")[0] in code.FIRMWARE
+    ]
+
+
+# What main.py may do at its top: start, and put /usr on the path once.
+MAIN_GUARDS = ("__name__ == '__main__'", "'/usr' not in usys.path")
 
 
 def import_time_calls(source):
-    """Calls that run while importing. Allowed are const(), namedtuple() and what it makes, and hasattr() as the probe for what
-    this firmware has; main.py starts under its guard."""
+    """Calls that run while importing. Allowed are const(), namedtuple() and what it makes, and hasattr() as the probe
+    for what this firmware has; main.py has its guards."""
     allowed = {"const", "namedtuple", "hasattr"}
     calls = []
 
@@ -60,7 +80,7 @@ def import_time_calls(source):
             for part in at_import + getattr(node, "decorator_list", []):
                 visit(part)
             return
-        if isinstance(node, ast.If) and source.module == "main" and "__main__" in ast.unparse(node.test):
+        if isinstance(node, ast.If) and source.module == "main" and ast.unparse(node.test) in MAIN_GUARDS:
             return
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _name(node.value.func) == "namedtuple":
             allowed.update(target.id for target in node.targets if isinstance(target, ast.Name))
@@ -77,19 +97,41 @@ def _name(node):
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-MUTATORS = {"append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "add", "discard", "sort",
-            "popleft", "appendleft", "popitem", "reverse"}
+MUTATORS = {
+    "append",
+    "extend",
+    "insert",
+    "pop",
+    "remove",
+    "clear",
+    "update",
+    "setdefault",
+    "add",
+    "discard",
+    "sort",
+    "popleft",
+    "appendleft",
+    "popitem",
+    "reverse",
+}
 
 
 def changed_globals(source):
     """Functions that change what belongs to the module."""
-    names = {target.id for node in source.tree.body if isinstance(node, (ast.Assign, ast.AnnAssign))
-             for target in (node.targets if isinstance(node, ast.Assign) else [node.target]) if isinstance(target, ast.Name)}
+    names = {
+        target.id
+        for node in source.tree.body
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
     found = []
-    for function in ast.walk(source.tree):
+    for function in source.nodes:
         if not isinstance(function, (ast.FunctionDef, ast.Lambda)):
             continue
-        local = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        local = {
+            node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
         local |= {arg.arg for arg in ast.walk(function.args) if isinstance(arg, ast.arg)}
         shared = names - local
         for node in ast.walk(function):
@@ -107,13 +149,15 @@ def changed_globals(source):
 
 def cycles():
     """Import circles among our modules."""
-    edges = {source.module: {name for _, name in code.imports(source) if is_own(name)} - {source.module}
-             for source in code.sources()}
+    edges = {
+        source.module: {name for _, name in code.imports(source) if is_own(name)} - {source.module}
+        for source in code.sources()
+    }
     found, done = [], set()
 
     def walk(module, path):
         if module in path:
-            found.append(" -> ".join([*path[path.index(module):], module]))
+            found.append(" -> ".join([*path[path.index(module) :], module]))
         elif module not in done:
             for below in sorted(edges.get(module, ())):
                 walk(below, [*path, module])
@@ -142,39 +186,45 @@ def test_imports_have_no_circles():
     assert not cycles()
 
 
-@pytest.mark.parametrize(("check", "path", "text"), [
-    (wrong_ways, "app/errors.py", "import app.config"),
-    (wrong_ways, "app/backoff.py", "from app.ftp.session import Session"),
-    (wrong_ways, "app/sync/scan.py", "from app.sync.upload import Upload"),
-    (wrong_ways, "app/sync/upload.py", "from app.ftp.session import Session"),
-    (wrong_ways, "app/sync/scan.py", "def f():\n    import app.platform.files"),
-    (wrong_ways, "app/sync/rules.py", "import app.sync.scan"),
-    (wrong_ways, "app/ftp/client.py", "import ftp_manager"),
-    (wrong_ways, "ftp_manager.py", "import main"),
-    (firmware_names, "app/ftp/client.py", "import usocket"),
-    (firmware_names, "ftp_manager.py", "def f():\n    from misc import Power"),
-    (import_time_calls, "app/config.py", "X = open('x')"),
-    (import_time_calls, "app/config.py", "def f(x=list()): pass"),
-    (import_time_calls, "app/config.py", "class A:\n    b = bytearray(9)"),
-    (import_time_calls, "app/config.py", "if __name__ == '__main__':\n    run()"),
-    (changed_globals, "app/log.py", "x = 0\ndef f():\n    global x\n    x = 1"),
-    (changed_globals, "app/log.py", "x = []\ndef f():\n    x.append(1)"),
-    (changed_globals, "app/log.py", "x = {}\ndef f():\n    x['a'] = 1"),
-    (changed_globals, "app/log.py", "x = {}\ndef f():\n    del x['a']"),
-])
+@pytest.mark.parametrize(
+    ("check", "path", "text"),
+    [
+        (wrong_ways, "app/errors.py", "import app.config"),
+        (wrong_ways, "app/backoff.py", "from app.ftp.session import Session"),
+        (wrong_ways, "app/sync/scan.py", "from app.sync.upload import Upload"),
+        (wrong_ways, "app/sync/upload.py", "from app.ftp.session import Session"),
+        (wrong_ways, "app/sync/scan.py", "def f():\n    import app.platform.files"),
+        (wrong_ways, "app/sync/rules.py", "import app.sync.scan"),
+        (wrong_ways, "app/ftp/client.py", "import ftp_manager"),
+        (wrong_ways, "ftp_manager.py", "import main"),
+        (firmware_names, "app/ftp/client.py", "import usocket"),
+        (firmware_names, "ftp_manager.py", "def f():\n    from misc import Power"),
+        (import_time_calls, "app/config.py", "X = open('x')"),
+        (import_time_calls, "app/config.py", "def f(x=list()): pass"),
+        (import_time_calls, "app/config.py", "class A:\n    b = bytearray(9)"),
+        (import_time_calls, "app/config.py", "if __name__ == '__main__':\n    run()"),
+        (changed_globals, "app/log.py", "x = 0\ndef f():\n    global x\n    x = 1"),
+        (changed_globals, "app/log.py", "x = []\ndef f():\n    x.append(1)"),
+        (changed_globals, "app/log.py", "x = {}\ndef f():\n    x['a'] = 1"),
+        (changed_globals, "app/log.py", "x = {}\ndef f():\n    del x['a']"),
+    ],
+)
 def test_rule_fires(check, path, text):
     assert check(code.parse(text, path))
 
 
-@pytest.mark.parametrize(("check", "path", "text"), [
-    (wrong_ways, "app/ftp/session.py", "from app.ftp.reply import ReplyReader\nfrom app.errors import Error"),
-    (wrong_ways, "app/sync/scan.py", "from app.sync import rules"),
-    (wrong_ways, "main.py", "import ftp_manager"),
-    (firmware_names, "app/platform/files.py", "import uos"),
-    (firmware_names, "app/config.py", "import ujson"),
-    (import_time_calls, "app/config.py", "Row = namedtuple('Row', 'a b')\nX = (Row(1, 2),)\nY = const(3)"),
-    (import_time_calls, "main.py", "if __name__ == '__main__':\n    run()"),
-    (changed_globals, "app/log.py", "x = []\ndef f(x):\n    x.append(1)"),
-])
+@pytest.mark.parametrize(
+    ("check", "path", "text"),
+    [
+        (wrong_ways, "app/ftp/session.py", "from app.ftp.reply import ReplyReader\nfrom app.errors import Error"),
+        (wrong_ways, "app/sync/scan.py", "from app.sync import rules"),
+        (wrong_ways, "main.py", "import ftp_manager"),
+        (firmware_names, "app/platform/files.py", "import uos"),
+        (firmware_names, "app/config.py", "import ujson"),
+        (import_time_calls, "app/config.py", "Row = namedtuple('Row', 'a b')\nX = (Row(1, 2),)\nY = const(3)"),
+        (import_time_calls, "main.py", "if __name__ == '__main__':\n    run()"),
+        (changed_globals, "app/log.py", "x = []\ndef f(x):\n    x.append(1)"),
+    ],
+)
 def test_rule_lets_through(check, path, text):
     assert not check(code.parse(text, path))

@@ -1,6 +1,6 @@
-# The module's littlefs over a plain folder: block accounting, and open() with the firmware's promises.
-# A file opened for 'w' keeps its old content until flush() or close(); a write without room raises OSError(28), after which
-# close() reports success and commits nothing. Private to the shims. Not simulated: data appended or written after a flush() is
+# The module's littlefs over a plain folder: block accounting, and open() with the firmware's promises. A file opened
+# for 'w' keeps its old content until flush() or close(); a write without room raises OSError(28), after which close()
+# reports success and commits nothing. Private to the shims. Not simulated: data appended or written after a flush() is
 # visible at once, where littlefs shows it at the next flush() or close().
 import os
 from io import open as host_open
@@ -91,7 +91,9 @@ def is_read_only(path: str) -> bool:
 
 
 def check_name(path: str) -> None:
-    """The fork's littlefs makes a corrupt entry of a longer name: refused loudly here."""
+    """The fork's littlefs makes a corrupt entry of a longer name: refused loudly here. "/" itself holds only mounts."""
+    if not _world.host_path(path)[len(_world.prefix) :].strip("/").count("/"):
+        raise OSError(19)
     if len(path.rstrip("/").rsplit("/", 1)[-1].encode()) > _NAME_MAX_BYTES:
         raise OSError(36)
 
@@ -102,6 +104,8 @@ def open_file(path: str, mode: str = "r", encoding: str = "utf-8") -> object:
     kind = mode.replace("b", "").replace("t", "")
     host = _world.host_path(path)
     if kind == "r":
+        if stat(host)[0] == DIR_MODE:  # the host of MicroPython would open a folder
+            raise OSError(21)
         try:
             if is_text and not _world.IS_MICROPYTHON:
                 return host_open(host, "r", encoding="utf-8", errors="surrogateescape", newline="")

@@ -1,5 +1,5 @@
-# python.quectel.com API reference: _thread. The host's threads under the firmware's names; stack sizes are only checked, as the
-# host's threads need more. Stopping another thread is not simulated.
+# python.quectel.com API reference: _thread. The host's threads under the firmware's names; stack sizes are only
+# checked, as the host's threads need more. Stopping another thread is not simulated.
 import _thread as _host
 
 from qpycom_stubs import _world

@@ -80,11 +80,13 @@ if IS_MICROPYTHON:
     import vfs
 
     def replace(source: str, target: str) -> None:
-        """Renames, over what is there. Around the mounted folder: there MicroPython joins both paths in one buffer, and does nothing."""
+        """Renames, over what is there, from outside of the mounted folder.
+
+        A VfsPosix with a root builds both paths in one buffer, so that its own rename does nothing, silently."""
         vfs.VfsPosix().rename(_root + source, _root + target)
 
 else:
-    from os import replace
+    from os import replace  # noqa: F401
 
 
 def host_path(name: str) -> str:
@@ -152,7 +154,7 @@ def sleep_ms(ms: int) -> None:
 
 
 def later(ms: int, action: object, is_wanted: object = None) -> None:
-    """Calls `action` on another thread when the virtual clock has moved on by `ms`, unless is_wanted() says no by then."""
+    """Calls `action` on another thread when the virtual clock has moved on by `ms`, unless is_wanted() is False."""
     due_ms = now_ms() + ms
 
     def wait() -> None:

@@ -1,5 +1,5 @@
-# python.quectel.com API reference: app_fota. update() puts the staged files in place, unverified, as the firmware does at boot on
-# some platforms; the HTTP downloads always fail here.
+# python.quectel.com API reference: app_fota. update() puts the staged files in place, unverified, as the firmware does
+# at boot on some platforms; the HTTP downloads always fail here.
 from qpycom_stubs import _flash, app_fota_download, checksum, ql_fs
 
 _FLAG = app_fota_download.updater_dir + "/update.flag"

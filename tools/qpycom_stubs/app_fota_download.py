@@ -1,5 +1,5 @@
-# python.quectel.com API reference: app_fota. Where staged files lie and how they are listed: /usr/.updater + name, download.stat.
-# The HTTP downloads themselves are not simulated.
+# python.quectel.com API reference: app_fota. Where staged files lie and how they are listed: /usr/.updater + name,
+# download.stat. The HTTP downloads themselves are not simulated.
 import json as _json
 
 from qpycom_stubs import _flash, ql_fs, uos

@@ -1,5 +1,6 @@
-# python.quectel.com API reference: checkNet. The three stages of the network's coming up, polled every 100 ms of the virtual clock.
-# The firmware of 2021 (variant check_net "old") has another name for the wait, and OSError for a bad time-out.
+# python.quectel.com API reference: checkNet. The three stages of the network's coming up, polled every 100 ms of the
+# virtual clock. The firmware of 2021 (variant check_net "old") has another name for the wait, and OSError for a bad
+# time-out.
 from qpycom_stubs import _world
 
 _POLL_MS = 100

@@ -1,5 +1,5 @@
-# python.quectel.com API reference: backup_restore (checksum). Keeps /usr/checksum.json in step with a protected file that was
-# replaced on purpose; files that are not listed there are not protected.
+# python.quectel.com API reference: backup_restore (checksum). Keeps /usr/checksum.json in step with a protected file
+# that was replaced on purpose; files that are not listed there are not protected.
 import json as _json
 
 from qpycom_stubs import _flash, file_crc32, ql_fs

@@ -1,4 +1,5 @@
-# python.quectel.com API reference: file_crc32. Hex digits of a file's CRC-32, started at 0xFFFFFFFF; None if it cannot be read.
+# python.quectel.com API reference: file_crc32. Hex digits of a file's CRC-32, started at 0xFFFFFFFF; None if it cannot
+# be read.
 from binascii import crc32 as _crc32
 
 from qpycom_stubs import _flash

@@ -1,5 +1,5 @@
-# The core's gc for the fallback interpreter CPython, which has no heap of fixed size: the numbers only look plausible. MicroPython
-# uses its own.
+# The core's gc for the fallback interpreter CPython, which has no heap of fixed size: the numbers only look plausible.
+# MicroPython uses its own.
 import gc as _host
 
 _HEAP_BYTES = 524288

@@ -1,5 +1,5 @@
-# python.quectel.com API reference: machine.WDT. One watchdog on the virtual clock; when it runs out the module restarts, noticed
-# wherever the app sleeps, waits for a socket or feeds it.
+# python.quectel.com API reference: machine.WDT. One watchdog on the virtual clock; when it runs out the module
+# restarts, noticed wherever the app sleeps, waits for a socket or feeds it.
 from qpycom_stubs import _world
 
 

@@ -1,4 +1,5 @@
-# python.quectel.com API reference: misc.Power. A restart cuts at once: what is not flushed is lost. Power-down ends the same way.
+# python.quectel.com API reference: misc.Power. A restart cuts at once: what is not flushed is lost. Power-down ends the
+# same way.
 from qpycom_stubs import _world
 
 

@@ -1,4 +1,5 @@
-# python.quectel.com API reference: modem. Who the module says it is; the int -1 where world.imei or world.model is empty.
+# python.quectel.com API reference: modem. Who the module says it is; the int -1 where world.imei or world.model is
+# empty.
 from qpycom_stubs import _world
 
 

@@ -1,5 +1,5 @@
-# python.quectel.com API reference: net. Registration and flight mode: leaving full function drops the PDP context and every open
-# socket; coming back takes a while of the virtual clock.
+# python.quectel.com API reference: net. Registration and flight mode: leaving full function drops the PDP context and
+# every open socket; coming back takes a while of the virtual clock.
 from qpycom_stubs import _world
 
 _CSQ = 24

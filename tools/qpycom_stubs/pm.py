@@ -1,4 +1,5 @@
-# python.quectel.com API reference: pm. Wake locks are numbered and counted; nothing sleeps. No PSM functions, as on most modules.
+# python.quectel.com API reference: pm. Wake locks are numbered and counted; nothing sleeps. No PSM functions, as on
+# most modules.
 _locks = {}  # descriptor: is held
 _last = 0
 

@@ -1,5 +1,5 @@
-# python.quectel.com API reference: ql_fs. File helpers as the firmware has them, its own FileNotFoundError and odd argument order
-# included: file_copy(target, source).
+# python.quectel.com API reference: ql_fs. File helpers as the firmware has them, its own FileNotFoundError and odd
+# argument order included: file_copy(target, source).
 import json as _json
 
 from qpycom_stubs import _flash, uos

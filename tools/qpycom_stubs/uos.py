@@ -1,5 +1,5 @@
-# python.quectel.com API reference: uos. The module's file system over a plain folder, with littlefs 1's blocks, errors and zero
-# times; what it costs is counted in _flash. Mounting is not simulated.
+# python.quectel.com API reference: uos. The module's file system over a plain folder, with littlefs 1's blocks, errors
+# and zero times; what it costs is counted in _flash. Mounting is not simulated.
 import os
 from collections import namedtuple
 

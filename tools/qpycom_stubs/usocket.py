@@ -1,6 +1,6 @@
-# python.quectel.com API reference: usocket. The firmware's sockets over the host's own loopback ones: its methods and no others,
-# time-outs in its steps, its three ways to say that the stream has ended, a cap on open sockets, and death with the PDP context.
-# Real: connecting, partial sends, resets. Times run in real time divided by world.speed.
+# python.quectel.com API reference: usocket. The firmware's sockets over the host's own loopback ones: its methods and
+# no others, time-outs in its steps, its three ways to say that the stream has ended, a cap on open sockets, and death
+# with the PDP context. Real: connecting, partial sends, resets. Times run in real time divided by world.speed.
 import random
 import select
 import socket as _host
@@ -30,7 +30,7 @@ _GARBAGE_ERRNOS = (0, 3, 9, 12, 77, 1073741824)  # what an uninitialised variabl
 
 
 def getaddrinfo(host: str, port: int, *ignored: int) -> list:
-    """[(family, type, proto, name, (ip, port))]; what a failed look-up gives depends on the firmware. Two to six arguments."""
+    """[(family, type, proto, name, (ip, port))]; a failed look-up gives [] or OSError. Takes two to six arguments."""
     if _world.is_link_up():
         try:
             found = _host.getaddrinfo(host, port, AF_INET, SOCK_STREAM)
@@ -159,9 +159,8 @@ class socket:  # noqa: N801 - the firmware's name
 
     # --- bytes
 
-    def _check_connected(self) -> None:
-        if self._state in (_ESTABLISHED, _CLOSE_WAIT) and not self._is_over:
-            return
+    def _refuse(self) -> None:
+        """There is no stream: says so once, then with garbage."""
         if self._is_over:
             raise OSError(random.choice(_GARBAGE_ERRNOS))
         self._is_over = True
@@ -185,7 +184,8 @@ class socket:  # noqa: N801 - the firmware's name
             raise _world.firmware_error(error)
 
     def recv(self, size: int) -> bytes:
-        self._check_connected()
+        if self._is_over or self._state != _ESTABLISHED:
+            self._refuse()
         try:
             data = self._sock.recv(size)
         except OSError as error:
@@ -200,8 +200,8 @@ class socket:  # noqa: N801 - the firmware's name
 
     def send(self, data: object) -> int:
         """Bytes sent: may be fewer than given."""
-        if self._state != _CLOSE_WAIT:  # the peer has ended its side only
-            self._check_connected()
+        if self._state not in (_ESTABLISHED, _CLOSE_WAIT):
+            self._refuse()
         try:
             return self._sock.send(data)
         except OSError as error:
@@ -226,7 +226,7 @@ class socket:  # noqa: N801 - the firmware's name
         return self._host_call(self._sock.sendto, data, _sockaddr(address))
 
     def read(self, size: int = -1) -> object:
-        """`size` bytes or all until the end. A time-out in the middle loses what was read; None or less with errno 11."""
+        """`size` bytes or all until the end. A time-out in the middle loses what was read; errno 11: None or less."""
         parts = b""
         while size < 0 or len(parts) < size:
             try:

@@ -1,5 +1,5 @@
-# python.quectel.com API reference: ussl. TLS over a shim socket, unverified, with the firmware's few methods: no recv, send or
-# settimeout on the wrapped object. Failures are OSError with a negative code, as mbedTLS gives them.
+# python.quectel.com API reference: ussl. TLS over a shim socket, unverified, with the firmware's few methods: no recv,
+# send or settimeout on the wrapped object. Failures are OSError with a negative code, as mbedTLS gives them.
 try:
     import tls as _ssl
 except ImportError:
@@ -49,6 +49,8 @@ class SSLSocket:
     def __init__(self, sock: object, stream: object) -> None:
         self._socket = sock
         self._sock = sock._sock = stream  # closing either closes both; poll looks at the same one
+        if hasattr(stream, "getpeercert"):  # some builds of MicroPython have none
+            self.getpeercert = stream.getpeercert
 
     def read(self, size: int = -1) -> object:
         return self._call(self._sock.read, *(() if size < 0 else (size,)))
@@ -76,9 +78,6 @@ class SSLSocket:
 
     def getsocketsta(self) -> int:
         return self._socket._state
-
-    def getpeercert(self, binary_form: bool) -> object:
-        return self._sock.getpeercert(binary_form)
 
     def close(self) -> None:
         self._socket.close()

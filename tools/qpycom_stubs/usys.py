@@ -1,4 +1,5 @@
-# python.quectel.com API reference: usys. The host's sys without exc_info; path and modules are those that the app's imports use.
+# python.quectel.com API reference: usys. The host's sys without exc_info; path and modules are those that the app's
+# imports use.
 import sys as _host
 
 from qpycom_stubs import _world

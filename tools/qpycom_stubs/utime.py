@@ -1,5 +1,6 @@
-# python.quectel.com API reference: utime. Everything runs on the virtual clock of the simulated module: ticks wrap at 2^30, sleeping
-# can cost no time. localtime(s) and mktime() take UTC+8 for granted, whatever the time zone, as the firmware of 2021 does.
+# python.quectel.com API reference: utime. Everything runs on the virtual clock of the simulated module: ticks wrap at
+# 2^30, sleeping can cost no time. localtime(s) and mktime() take UTC+8 for granted, whatever the time zone, as the
+# firmware of 2021 does.
 import time as _host
 
 from qpycom_stubs import _world

@@ -1,7 +1,7 @@
 # Plays the firmware for one boot of the simulated module: `micropython boot.py WORLD.json`, or CPython as the fallback.
-# Makes the module's folder the only file system, the shims in tools/qpycom_stubs the only modules, then runs /usr/main.py. stdout
-# carries the app's own lines and one line per event: "\x1e" + JSON. Started by tools/sim; never by the app.
-# Exit status: 0 main.py ended, 1 it raised, 75 the module restarts, 130 Ctrl-C.
+# Makes the module's folder the only file system, the shims in tools/qpycom_stubs the only modules, then runs
+# /usr/main.py. stdout carries the app's own lines and one line per event: "\x1e" + JSON. Started by tools/sim; never by
+# the app. Exit status: 0 main.py ended, 1 it raised, 75 the module restarts, 130 Ctrl-C.
 import builtins
 import json
 import sys
@@ -13,7 +13,7 @@ _CORE_MODULES = ("gc", "math", "micropython", "uctypes", "ucryptolib") if IS_MIC
 
 
 class Firmware:
-    """What the app's `import` statement gets: shims, loaded when first asked for, the core's own modules, and its own files."""
+    """What the app's `import` statement gets: shims, loaded when first asked for, the core's modules, its own files."""
 
     def __init__(self, shim_names: list, load_shim: object, load_file: object, cycles: int) -> None:
         self._shim_names = shim_names
@@ -95,9 +95,10 @@ def start_on_micropython(config: dict) -> Firmware:
     def load_file(name: str, wanted: object) -> object:
         top = name.split(".", 1)[0]
         for folder in sys.path:
+            path = folder + "/" + top if folder else top
             for ending in ("", ".py", ".mpy"):
                 try:
-                    os.stat(folder + "/" + top + ending)
+                    os.stat(path + ending)
                 except OSError:
                     continue
                 return real_import(name, None, None, wanted, 0)

@@ -1,4 +1,5 @@
-# The half of boot.py for the fallback interpreter: the app's imports and builtins, kept apart from those of CPython itself.
+# The half of boot.py for the fallback interpreter: the app's imports and builtins, kept apart from those of CPython
+# itself.
 import builtins
 import importlib
 import os

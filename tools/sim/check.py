@@ -18,7 +18,7 @@ class Row:
     remote: str
     bytes: int
     state: str
-    reason: str = ""    # what the module said when it left the file out
+    reason: str = ""  # what the module said when it left the file out
 
 
 def local_files(root):
@@ -73,7 +73,7 @@ def _uploads(config, before, after, remote, fetched, record):
     for rule in settings.uploads(config, IMEI):
         folder = rule.source + "/"
         for local in sorted(before.keys() | after.keys()):
-            relative = local[len(folder):]
+            relative = local[len(folder) :]
             if not local.startswith(folder) or not rule.wants(relative) or local in fetched or settings.is_own(local):
                 continue
             was, now = before.get(local), after.get(local)

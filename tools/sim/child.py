@@ -16,7 +16,7 @@ from tools.sim.settings import SettingsError
 BOOT = ROOT / "tools" / "sim" / "boot.py"
 EVENT_MARK = "\x1e"
 RESTART_STATUS = 75
-_GRACE_S = 3    # from the polite signal to the other one
+_GRACE_S = 3  # from the polite signal to the other one
 
 _PROBE = "import sys; print(sys.implementation[0], '.'.join([str(x) for x in sys.implementation[1][:3]]))"
 
@@ -29,7 +29,7 @@ class Silence(Exception):
 class Interpreter:
     path: str
     name: str
-    heap: str    # "" where it cannot be limited
+    heap: str  # "" where it cannot be limited
 
     def command(self, world):
         limit = ["-X", f"heapsize={self.heap}"] if self.heap else []
@@ -73,8 +73,9 @@ class Child:
 
     def __init__(self, command):
         self._lines = queue.Queue()
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                         stderr=subprocess.STDOUT)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         threading.Thread(target=self._read, name="module output", daemon=True).start()
 
     def __enter__(self):

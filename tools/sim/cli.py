@@ -14,8 +14,8 @@ from tools.sim import check, child, module, samples, server, settings
 from tools.sim.record import Record
 from tools.sim.view import LiveView, PlainView, show_result
 
-SILENCE_S = 60    # virtual time passes at once, so even a long wait prints something well before this
-_MAX_RESTARTS = 20    # without a whole cycle between them: the module would go round for ever
+SILENCE_S = 60  # virtual time passes at once, so even a long wait prints something well before this
+_MAX_RESTARTS = 20  # without a whole cycle between them: the module would go round for ever
 
 _EXAMPLES = """
 \b
@@ -45,30 +45,61 @@ class _Heap(click.ParamType):
 
 
 @click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.option("--usr", type=click.Path(path_type=Path), metavar="DIR",
-              help="Folder that plays the module's /usr; kept. Gets sample files when it is empty, and on each run "
-                   "Ferry's code and its config.json. Default: a temporary one.")
-@click.option("--server", "url", metavar="URL",
-              help="ftp://user:password@host:port/path of your server. Default: the one that --config names, else an "
-                   "embedded one (its folder is DIR.server beside --usr DIR).")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Settings for the module. Default: config.json of the checkout with the shortest waits.")
-@click.option("--cycles", type=click.IntRange(min=0), default=2, show_default=True, metavar="N",
-              help="Stop after so many cycles; 0 runs until Ctrl-C.")
-@click.option("--heap", type=_Heap(), default="512k", show_default=True, metavar="SIZE",
-              help="Memory of the module's MicroPython.")
-@click.option("--micropython", metavar="PATH",
-              help="Interpreter. Default: the one in .venv, else on the PATH, else CPython.")
+@click.option(
+    "--usr",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder that plays the module's /usr; kept. Gets sample files when it is empty, and on each run "
+    "Ferry's code and its config.json. Default: a temporary one.",
+)
+@click.option(
+    "--server",
+    "url",
+    metavar="URL",
+    help="ftp://user:password@host:port/path of your server. Default: the one that --config names, else an "
+    "embedded one (its folder is DIR.server beside --usr DIR).",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Settings for the module. Default: config.json of the checkout with the shortest waits.",
+)
+@click.option(
+    "--cycles",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Stop after so many cycles; 0 runs until Ctrl-C.",
+)
+@click.option(
+    "--heap",
+    type=_Heap(),
+    default="512k",
+    show_default=True,
+    metavar="SIZE",
+    help="Memory of the module's MicroPython.",
+)
+@click.option(
+    "--micropython", metavar="PATH", help="Interpreter. Default: the one in .venv, else on the PATH, else CPython."
+)
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="For everything random.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="Write what happened, cycle by cycle.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write what happened, cycle by cycle.",
+)
 def sim(usr, url, config_file, cycles, heap, micropython, seed, json_file):
     """Run Ferry on a simulated module against an FTP server, then check both sides byte for byte.
 
     The module is a folder and a real MicroPython with a small heap and stand-ins
     for the firmware's own modules; what runs is the very code that a module gets.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)    # `kill` ends it as cleanly as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it as cleanly as Ctrl-C does
     try:
         with contextlib.ExitStack() as stack:
             run = _prepare(stack, usr, url, config_file, child.find_interpreter(micropython, heap), cycles, seed)
@@ -125,9 +156,11 @@ def _embedded(stack, usr, config, seed):
 
 def _announce(run, usr, named):
     heap = f", heap {run.interpreter.heap}" if run.interpreter.heap else ""
-    lines = [f"interpreter  {run.interpreter.name}{heap}",
-             f"/usr         {usr or 'temporary, with sample files'}",
-             f"server       {named or settings.server_of(run.config)}"]
+    lines = [
+        f"interpreter  {run.interpreter.name}{heap}",
+        f"/usr         {usr or 'temporary, with sample files'}",
+        f"server       {named or settings.server_of(run.config)}",
+    ]
     if named is None:
         lines[-1] += f"  embedded, {usr.with_name(usr.name + '.server') if usr else 'temporary'}"
     for line in lines:
@@ -139,21 +172,34 @@ def _perform(run, json_file):
     before = check.local_files(run.root)
     record = Record()
     title = f"Ferry on {run.interpreter.name}"
-    with (LiveView(run.console, title) if run.console.is_terminal else PlainView(run.console)) as view:
+    with LiveView(run.console, title) if run.console.is_terminal else PlainView(run.console) as view:
         ended, restarts = _drive(run, record, view)
     record.close()
     rows, trouble = check.compare(run.config, before, check.local_files(run.root), record)
     in_step = not trouble and all(row.state in check.GOOD for row in rows)
     show_result(run.console, rows, trouble)
-    bad = sum(row.state not in check.GOOD for row in rows)
-    verdict = f"in step: {len(rows)} files" if in_step else f"NOT in step: {bad} of {len(rows)} files"
+    if trouble:
+        verdict = "NOT checked"
+    elif in_step:
+        verdict = f"in step: {len(rows)} files"
+    else:
+        verdict = f"NOT in step: {sum(row.state not in check.GOOD for row in rows)} of {len(rows)} files"
     up, down = len(record.all("up")), len(record.all("down"))
-    run.console.print(f"{verdict}; {len(record.cycles)} cycles, {up} up, {down} down; {ended}",
-                      markup=False, soft_wrap=True)
+    run.console.print(
+        f"{verdict}; {len(record.cycles)} cycles, {up} up, {down} down; {ended}", markup=False, soft_wrap=True
+    )
     if json_file:
-        result = {"interpreter": run.interpreter.name, "heap": run.interpreter.heap, "seed": run.seed, "ended": ended,
-                  "restarts": restarts, "cycles": record.cycles, "in_step": in_step, "trouble": trouble,
-                  "files": [dataclasses.asdict(row) for row in rows]}
+        result = {
+            "interpreter": run.interpreter.name,
+            "heap": run.interpreter.heap,
+            "seed": run.seed,
+            "ended": ended,
+            "restarts": restarts,
+            "cycles": record.cycles,
+            "in_step": in_step,
+            "trouble": trouble,
+            "files": [dataclasses.asdict(row) for row in rows],
+        }
         json_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return 0 if in_step and ended in ("finished", "interrupted") else 1
 
@@ -178,7 +224,7 @@ def _drive(run, record, view):
 
 def _boot(run, record, view, cycles):
     """One life of the module. -> how it ended."""
-    tail = []
+    tail, done = [], len(record.cycles)
     with tempfile.TemporaryDirectory(prefix="ferry-world-") as folder:
         world = Path(folder) / "world.json"
         module.write_world(world, run.root, cycles, run.seed)
@@ -200,7 +246,7 @@ def _boot(run, record, view, cycles):
     if status == child.RESTART_STATUS:
         return "restart"
     if status == 0:
-        return "finished"
+        return "finished" if cycles and len(record.cycles) - done >= cycles else "ended early"
     if status in (130, -signal.SIGINT):
         return "interrupted"
     if isinstance(view, LiveView):

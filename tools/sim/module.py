@@ -43,6 +43,11 @@ def flash(usr, config):
 
 def write_world(path, root, cycles, seed):
     """What boot.py has to know; everything else has its default there."""
-    world = {"root": str(root), "stubs": str(ROOT / "tools" / "qpycom_stubs"), "cycles": cycles, "seed": seed,
-             "imei": IMEI}
+    world = {
+        "root": str(root),
+        "stubs": str(ROOT / "tools" / "qpycom_stubs"),
+        "cycles": cycles,
+        "seed": seed,
+        "imei": IMEI,
+    }
     path.write_text(json.dumps(world), encoding="utf-8")

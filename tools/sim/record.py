@@ -2,8 +2,23 @@
 from tools.sim.child import Event
 
 # What the module counts itself and puts into its "cycle" event.
-COUNTS = ("number", "ok", "up_count", "up_bytes", "down_count", "down_bytes", "skip_count", "retries", "commands",
-          "connections", "sent_bytes", "received_bytes", "round_trips", "duration_ms", "error")
+COUNTS = (
+    "number",
+    "ok",
+    "up_count",
+    "up_bytes",
+    "down_count",
+    "down_bytes",
+    "skip_count",
+    "retries",
+    "commands",
+    "connections",
+    "sent_bytes",
+    "received_bytes",
+    "round_trips",
+    "duration_ms",
+    "error",
+)
 
 
 class Record:

@@ -59,9 +59,9 @@ class Remote:
 
     def _entries(self, folder):
         try:
-            entries = list(self._ftp.mlsd(folder, ["type"]))
+            entries = list(self._ftp.mlsd(folder))
         except ftplib.error_perm as error:
-            if not str(error).startswith(("500", "502")):
+            if str(error).startswith("550"):
                 return []
             return [(name, self._is_folder(f"{folder}/{name}")) for name in self._names(folder)]
         return sorted((name, facts["type"] == "dir") for name, facts in entries if facts["type"] in ("file", "dir"))

@@ -11,13 +11,21 @@ from pyftpdlib.servers import FTPServer
 from tools.sim.settings import Server
 
 USER, PASSWORD = "module", "sim-only"
-_POLL_S = 0.05    # how long closing may take
+_POLL_S = 0.05  # how long closing may take
+
+
+def _be_quiet():
+    """pyftpdlib tells every command unless its logger has a handler already; only its errors are news here."""
+    logger = logging.getLogger("pyftpdlib")
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
 def serve(folder):
     """Serve `folder` with full rights on a free TCP port of 127.0.0.1 for the length of the block. -> Server."""
-    logging.getLogger("pyftpdlib").setLevel(logging.ERROR)
+    _be_quiet()
     authorizer = DummyAuthorizer()
     authorizer.add_user(USER, PASSWORD, str(folder), perm="elradfmwMT")
     handler = type("Handler", (FTPHandler,), {"authorizer": authorizer, "banner": "Ferry's simulated server"})

@@ -18,8 +18,15 @@ ROWS = {row[0]: row for row in SCHEMA}
 
 # In /usr, never touched: Ferry's own files, and the firmware's.
 _OWN = ("app/", "main.py", "main.mpy", "ftp_manager.py", "ftp_manager.mpy", "config.json")
-_FIRMWARE = (".updater/", "system_config.json", "user_apn.json", "apn_cfg.json", "datacall_config.json",
-             "checksum.json", "q_init_fs.py")
+_FIRMWARE = (
+    ".updater/",
+    "system_config.json",
+    "user_apn.json",
+    "apn_cfg.json",
+    "datacall_config.json",
+    "checksum.json",
+    "q_init_fs.py",
+)
 
 
 class SettingsError(Exception):
@@ -69,8 +76,13 @@ def parse_server(url):
         raise SettingsError(f"the TCP port in {where!r} must be a number from 1 to 65535; {example}")
     if not parts.hostname:
         raise SettingsError(f"there is no host in it; {example}")
-    return Server(parts.hostname, port or 21, unquote(parts.username or ""), unquote(parts.password or ""),
-                  unquote(parts.path).strip("/"))
+    return Server(
+        parts.hostname,
+        port or 21,
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+        unquote(parts.path).strip("/"),
+    )
 
 
 def load_config(path):
@@ -155,7 +167,7 @@ def is_own(path):
 
 def is_protected(path):
     """Whether Ferry must leave this path of the module alone: never sent, never overwritten."""
-    path = path.lower()    # an SD card does not tell upper from lower case
+    path = path.lower()  # an SD card does not tell upper from lower case
     return is_own(path) or path.endswith(".part") or path.startswith("/bak/") or _is_in_usr(path, _FIRMWARE)
 
 

@@ -71,12 +71,14 @@ class LiveView:
                 self._task = self._progress.add_task(f"{_ARROWS.get(direction, direction)}  {path[-50:]}", total=size)
             case "progress", [done] if self._task is not None:
                 self._progress.update(self._task, completed=done)
-            case ("up" | "down" | "skip" | "cycle"), _:
+            case (("up" | "down" | "skip" | "cycle"), _):
                 self._drop_task()
             case "error", [name, step, _, text, advice]:
                 self._error = f"{name} in {step}: {text} ({advice})"
-        self._counts = (f"cycles {len(record.cycles)}   up {len(record.all('up'))}   down {len(record.all('down'))}   "
-                        f"skipped {len(record.all('skipped'))}   errors {len(record.all('errors'))}")
+        self._counts = (
+            f"cycles {len(record.cycles)}   up {len(record.all('up'))}   down {len(record.all('down'))}   "
+            f"skipped {len(record.all('skipped'))}   errors {len(record.all('errors'))}"
+        )
 
     def _drop_task(self):
         if self._task is not None:

@@ -1,0 +1,75 @@
+# The records of the ledger, and the keys under which they stand. Pure; docs/PROTOCOL.md has every byte.
+
+import uhashlib
+import ustruct
+
+RECORD = ">BBH8sI8sI"  # kind, flags, attempt, key, size, digest, stamp; 4 bytes of check follow
+RECORD_BYTES = 32
+VERSION = 1
+MAGIC = b"FERRYLDG"  # key of the header
+
+HEADER = 0x46
+PUT_INTENT = 1  # bytes of this file are about to go to the server under its temp name
+PUT_VERIFIED = 2  # the server had all of it under the temp name: the rename may have taken place
+PUT_DONE = 3  # it is there under its final name
+GET_INTENT = 4  # a download is about to be renamed into place
+GET_DONE = 5  # it is in place
+CANCEL = 6  # the intent of this key is void
+FORGET = 7  # nothing is known of this key any more
+SERVER = 8  # what is known of a server: the flags
+
+
+def digest8(text):
+    """The first 8 bytes of the sha256 of a text."""
+    return uhashlib.sha256(text.encode()).digest()[:8]
+
+
+def put_key(local, remote):
+    """Key of an upload: another destination is another upload."""
+    return digest8("P" + local + "\0" + remote)
+
+
+def get_key(local):
+    """Key of a download."""
+    return digest8("G" + local)
+
+
+def server_key(host, port):
+    """Key of what is known of a server."""
+    return digest8("S%s:%d" % (host, port))
+
+
+class Entry:
+    """What a record says."""
+
+    def __init__(self, kind, key, size=0, digest=b"", stamp=0, attempt=0, flags=0):
+        self.kind = kind
+        self.key = key
+        self.size = size
+        self.digest = digest
+        self.stamp = stamp
+        self.attempt = attempt
+        self.flags = flags
+
+    def is_of(self, size, digest):
+        return self.size == size and self.digest == digest
+
+
+def _check(salt, number, body):
+    return uhashlib.sha256(ustruct.pack(">II", salt, number) + body).digest()[:4]
+
+
+def encode(entry, salt, number):
+    """The 32 bytes of an entry as record `number` of a ledger with this `salt`."""
+    body = ustruct.pack(
+        RECORD, entry.kind, entry.flags, entry.attempt, entry.key, entry.size, entry.digest, entry.stamp
+    )
+    return body + _check(salt, number, body)
+
+
+def decode(raw, salt, number):
+    """The entry in 32 bytes, or None for garbage and for a record of another place or another file."""
+    if len(raw) != RECORD_BYTES or raw[28:] != _check(salt, number, raw[:28]):
+        return None
+    kind, flags, attempt, key, size, digest, stamp = ustruct.unpack(RECORD, raw[:28])
+    return Entry(kind, key, size, digest, stamp, attempt, flags)

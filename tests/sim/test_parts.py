@@ -1,0 +1,206 @@
+# The simulator's parts, each alone.
+import os
+import shutil
+import sys
+
+import pytest
+
+from tools import dev
+from tools.sim import check, child, module, settings
+from tools.sim.record import Record
+from tools.sim.remote import Content
+
+
+def run_child(text, silence_s=20.0):
+    with child.Child([sys.executable, "-c", text]) as process:
+        return list(process.items(silence_s)), process.wait()
+
+
+def test_events_and_log_lines_are_told_apart():
+    text = r"""print('a log line'); print('\x1e{"kind": "state", "data": ["A", "go", "B"], "ms": 7}')"""
+    items, status = run_child(text)
+    assert items == ["a log line", child.Event("state", ["A", "go", "B"], 7)]
+    assert status == 0
+
+
+def test_event_behind_an_unfinished_line():
+    items, _ = run_child(r"""print('half\x1e{"kind": "died"}')""")
+    assert items == ["half", child.Event("died", [], 0)]
+
+
+def test_unreadable_event_is_shown_not_dropped():
+    items, _ = run_child(r"""print('\x1e{broken')""")
+    assert items == ["unreadable event: {broken"]
+
+
+def test_bytes_that_are_no_utf8_do_no_harm():
+    items, _ = run_child(r"""import sys; sys.stdout.buffer.write(b'\xff\n')""")
+    assert items == ["\ufffd"]
+
+
+def test_silence_is_noticed_and_the_process_ended():
+    with child.Child([sys.executable, "-c", "input() if 0 else __import__('time').sleep(60)"]) as process:
+        with pytest.raises(child.Silence, match=r"0.2 s"):
+            list(process.items(0.2))
+        process.stop()
+        assert process.wait() != 0
+
+
+def test_without_micropython_it_is_cpython_and_says_so(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    found = child.find_interpreter(None, "512k")
+    assert found.name.startswith("CPython")
+    assert found.heap == ""
+    assert found.command("w.json")[0] == sys.executable
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("ftp://h", settings.Server("h")),
+        ("ftp://u:p@h:2121/a/b/", settings.Server("h", 2121, "u", "p", "a/b")),
+        ("ftp://u%40x:p%2Fq@h/", settings.Server("h", 21, "u@x", "p/q")),
+    ],
+)
+def test_server_url(url, server):
+    assert settings.parse_server(url) == server
+
+
+def test_server_path_becomes_the_base_of_both_folders():
+    config = settings.use_server({}, settings.parse_server("ftp://u:p@h/fleet"))
+    assert settings.uploads(config, "42")[0].target == "fleet/42"
+    assert settings.download(config)[0] == "fleet/updates"
+    assert settings.server_of(config) == settings.Server("h", 21, "u", "p")
+
+
+def test_no_download_stays_no_download_with_a_server_path():
+    config = settings.use_server({"download": {"from": ""}}, settings.parse_server("ftp://h/fleet"))
+    assert settings.download(config) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "fits"),
+    [
+        ("*.csv", "a/b/c.csv", True),
+        ("*.csv", "a/b.csv/c", False),
+        ("a/*.csv", "a/b.csv", True),
+        ("a/*.csv", "a/b/c.csv", False),
+        ("a/*.csv", "b.csv", False),
+        ("?.txt", "a/x.txt", True),
+        ("?.txt", "xy.txt", False),
+        ("log/", "log/a/b", True),
+        ("log/", "logs/a", False),
+        ("[a].txt", "[a].txt", True),
+        ("[a].txt", "a.txt", False),
+        ("a.b", "axb", False),
+    ],
+)
+def test_patterns(pattern, path, fits):
+    assert settings.matches(pattern, path) is fits
+
+
+@pytest.mark.parametrize(
+    ("path", "is_protected"),
+    [
+        ("/usr/config.json", True),
+        ("/usr/data/config.json", False),
+        ("/usr/app/x.py", True),
+        ("/usr/application.txt", False),
+        ("/usr/.updater/x", True),
+        ("/usr/System_Config.JSON", True),
+        ("/usr/data/x.part", True),
+        ("/sd/.ferry/x", True),
+        ("/sd/app/x", False),
+        ("/bak/x", True),
+        ("/usr/data/x.txt", False),
+    ],
+)
+def test_protected(path, is_protected):
+    assert settings.is_protected(path) is is_protected
+
+
+@pytest.mark.parametrize("section", [5, None, [], "x"])
+def test_settings_of_the_wrong_type_count_as_defaults(section):
+    config = {"server": section, "download": section, "upload": {"from": section}, "device": section}
+    assert settings.server_of(config) is None
+    assert settings.download(config) == ("updates", "/usr")
+    assert settings.uploads(config, "42")[0].target == "42"
+
+
+class FakeRemote:
+    def __init__(self, files):
+        self.files = files
+
+    def read(self, path):
+        return self.files.get(path)
+
+
+A, B = Content(1, "a"), Content(1, "b")
+
+
+@pytest.mark.parametrize(
+    ("after_rule", "before", "after", "server", "sent", "state"),
+    [
+        ("keep", A, A, A, True, check.SAME),
+        ("keep", A, A, None, False, check.MISSING),
+        ("keep", A, A, B, True, check.DIFFERS),
+        ("keep", A, None, A, True, check.LOST),
+        ("delete", A, None, A, True, check.DELETED),
+        ("delete", A, None, None, True, check.LOST),
+        ("delete", A, None, B, True, check.LOST),
+        ("delete", A, None, A, False, check.LOST),
+    ],
+)
+def test_verdict_on_an_upload(after_rule, before, after, server, sent, state):
+    config = {"upload": {"from": "/usr/d", "to": "t", "after": after_rule}}
+    record = Record()
+    if sent:
+        record.feed(child.Event("up", ["/usr/d/x", "t/x", 1], 0))
+
+    def files(content):
+        return {"/usr/d/x": content} if content else {}
+
+    remote = FakeRemote({"t/x": server} if server else {})
+    rows = check._uploads(config, files(before), files(after), remote, set(), record)
+    assert [row.state for row in rows] == [state]
+
+
+def test_changed_protected_file_is_told():
+    config = {"upload": {"from": "/usr", "to": "t"}}
+    rows = check._uploads(config, {"/usr/user_apn.json": A}, {"/usr/user_apn.json": B}, FakeRemote({}), set(), Record())
+    assert [row.state for row in rows] == [check.TOUCHED]
+    assert check.TOUCHED not in check.GOOD
+
+
+def test_states_after_the_last_cycle_belong_to_it():
+    record = Record()
+    record.feed(child.Event("cycle", [{"number": 1, "ok": True}], 0))
+    record.feed(child.Event("state", ["REPORT", "reported", "IDLE"], 0))
+    record.close()
+    assert len(record.cycles) == 1
+    assert record.cycles[0]["states"] == [{"from": "REPORT", "event": "reported", "to": "IDLE"}]
+
+
+def test_root_is_the_given_folder_and_stays(tmp_path):
+    usr = tmp_path / "module"
+    usr.mkdir()
+    with module.root_folder(usr) as root:
+        (root / "usr" / "x").write_text("kept")
+    assert (usr / "x").read_text() == "kept"
+    assert not os.path.exists(root)
+
+
+def test_dev_names_the_nearest_command(capsys):
+    assert dev.main(["tset"]) == 2
+    assert "Did you mean 'test'?" in capsys.readouterr().err
+
+
+def test_dev_refuses_an_old_python_with_a_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(dev, "OLDEST", (99, 0))
+    assert dev.main(["test"]) == 1
+    assert "99.0 or newer" in capsys.readouterr().err
+
+
+def test_dev_without_arguments_shows_its_commands(capsys):
+    assert dev.main([]) == 0
+    assert "tools/dev.py test" in capsys.readouterr().out
