@@ -1,7 +1,7 @@
 """The one door for people: sets up .venv inside the checkout, then does in it what was asked for.
 
 python tools/dev.py run [args]      the simulator (python -m tools sim ARGS)
-python tools/dev.py test [args]     ruff, the size budget, pytest ARGS
+python tools/dev.py test [args]     ruff, pytest ARGS, the size budget
 python tools/dev.py lint [args]     ruff only
 python tools/dev.py sweep [args]    the long fault sweeps (pytest -m sweep ARGS)
 python tools/dev.py readme [args]   write the generated parts of README.md (--check: only compare)
@@ -113,7 +113,11 @@ def _lint(python, args):
 
 
 def _test(python, args):
-    return _lint(python, []) or _call(python, "-m", "tools.sizes") or _call(python, "-m", "pytest", *args)
+    status = _lint(python, [])
+    if status:
+        return status
+    tests = _call(python, "-m", "pytest", *args)
+    return _call(python, "-m", "tools.sizes") or tests
 
 
 def _sweep(python, args):

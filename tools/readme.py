@@ -30,6 +30,8 @@ def settings_table(schema):
 def _limits(kind, limits):
     if kind == "choice":
         return ", ".join(f"`{json.dumps(choice)}`" for choice in limits)
+    if kind == "bool":
+        return "`true`, `false`"
     low, high = limits
     if kind == "int":
         return f"{low} to {high}"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tools.device_files import ROOT, device_files
 
-PY_BUDGET = 100 * 1024
-MPY_BUDGET = 48 * 1024
+PY_BUDGET = 192 * 1024
+MPY_BUDGET = 80 * 1024
 
 
 def compiler():

@@ -6,8 +6,8 @@ happen there:
 - a TCP connect is one round trip, and after it something is awaited (the greeting, the 150);
 - what the client then sends (commands; the first bytes of a data connection, or its end if there were none) makes
   something awaited, if nothing was;
-- the first thing that comes back while something is awaited (reply bytes, data, the end of data) is one round trip, and
-  after it nothing is awaited. All that follows until the client sends again belongs to it: more replies, the 226 behind
+- the first thing that comes back while something is awaited (reply bytes, data, the end of data) is one round trip,
+  and after it nothing is awaited. All that follows until the client sends again belongs to it: more replies, the 226 behind
   the 150, the end of the data.
 
 So a flight is one however many replies it gets, and a greeting is one of its own unless commands were sent before it
@@ -46,7 +46,7 @@ class Counts:
 
 
 class Meter:
-    """Counts one session: one control connection and its data connections. `connection` is any key of a data connection."""
+    """Counts one session: a control connection and its data connections, which are told apart by any key."""
 
     def __init__(self):
         self.counts = Counts()

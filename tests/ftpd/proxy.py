@@ -1,4 +1,4 @@
-"""A proxy in front of an FTP server that measures what a client does, and harms it: ``with Proxy(host, port) as proxy``.
+"""A proxy in front of an FTP server that measures a client, and harms it: ``with Proxy(host, port) as proxy``.
 
 One thread; every connection, control and data (passive only), goes through it, because it puts its own TCP port into
 the 227 and 229 replies. What it counts is defined in meter.py, what it can break in faults.py.

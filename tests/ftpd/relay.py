@@ -1,4 +1,4 @@
-"""One proxied connection: two sockets, a queue each way, the ways to end it. Used by proxy.py, which decides the rest."""
+"""One proxied connection: two sockets, a queue each way, the ways to end it. proxy.py decides the rest."""
 
 import errno
 import socket

@@ -70,7 +70,7 @@ def test_server_path_becomes_the_base_of_both_folders():
     config = settings.use_server({}, settings.parse_server("ftp://u:p@h/fleet"))
     assert settings.uploads(config, "42")[0].target == "fleet/42"
     assert settings.download(config)[0] == "fleet/updates"
-    assert settings.server_of(config) == settings.Server("h", 21, "u", "p")
+    assert settings.server_of(config) == settings.Server("h", 21, "u", "p", tls="off")
 
 
 def test_no_download_stays_no_download_with_a_server_path():

@@ -15,7 +15,8 @@ PURE_MODULES = {
     "app.ftp.reply",
 }
 
-ERRORS, PURE, MIDDLE, BY_HAND, MANAGER, MAIN = range(6)
+# A door is for people and other apps, who use it alone: it may make the real ports when it gets none.
+ERRORS, PURE, MIDDLE, DOOR, MANAGER, MAIN = range(6)
 
 
 def layer(module):
@@ -24,8 +25,8 @@ def layer(module):
         return MAIN
     if module == "ftp_manager":
         return MANAGER
-    if module == "app.manual":
-        return BY_HAND
+    if module in ("app.manual", "app.ftp", "app.ftp.client"):
+        return DOOR
     if module in ("app", "app.errors"):
         return ERRORS
     if module.startswith(("app.ftp", "app.sync", "app.platform")) and module not in PURE_MODULES:
@@ -64,13 +65,13 @@ def firmware_names(source):
     ]
 
 
-# What main.py may do at its top: start, and put /usr on the path once.
-MAIN_GUARDS = ("__name__ == '__main__'", "'/usr' not in usys.path")
+# What main.py may do at its top: it is run, not imported.
+MAIN_CALLS = {"usys.path.append", "gc.threshold"}
 
 
 def import_time_calls(source):
     """Calls that run while importing. Allowed are const(), namedtuple() and what it makes, and hasattr() as the probe
-    for what this firmware has; main.py has its guards."""
+    for what this firmware has; main.py has MAIN_CALLS."""
     allowed = {"const", "namedtuple", "hasattr"}
     calls = []
 
@@ -80,11 +81,12 @@ def import_time_calls(source):
             for part in at_import + getattr(node, "decorator_list", []):
                 visit(part)
             return
-        if isinstance(node, ast.If) and source.module == "main" and ast.unparse(node.test) in MAIN_GUARDS:
+        if isinstance(node, ast.If) and source.module == "main" and ast.unparse(node.test) == "__name__ == '__main__'":
             return
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _name(node.value.func) == "namedtuple":
             allowed.update(target.id for target in node.targets if isinstance(target, ast.Name))
-        if isinstance(node, ast.Call) and _name(node.func) not in allowed:
+        is_mains = source.module == "main" and isinstance(node, ast.Call) and ast.unparse(node.func) in MAIN_CALLS
+        if isinstance(node, ast.Call) and _name(node.func) not in allowed and not is_mains:
             calls.append(f"{source.path}:{node.lineno} calls {ast.unparse(node.func)}() while importing")
         for child in ast.iter_child_nodes(node):
             visit(child)

@@ -53,14 +53,29 @@ def _constant(n, kinds):
 
 
 def _in_fallback(source):
-    """Lines of imports that are tried only after another one failed: the handler of `except ImportError`."""
-    return {
+    """Lines of imports that a module never reaches: in the handler of `except ImportError`, or in a function `..._on_pc`."""
+
+    def is_fallback(n):
+        if isinstance(n, ast.ExceptHandler):
+            return n.type is not None and "ImportError" in ast.unparse(n.type)
+        return isinstance(n, ast.FunctionDef) and n.name.endswith("_on_pc")
+
+    return _lines_inside(source, is_fallback, (ast.Import, ast.ImportFrom))
+
+
+def _lines_inside(source, is_outer, kinds):
+    return {n.lineno for outer in source.nodes if is_outer(outer) for n in ast.walk(outer) if isinstance(n, kinds)}
+
+
+def _stream_reads(source):
+    """A TLS socket of the firmware has nothing but read, readinto and readline; a class for one says Tls in its name."""
+    tls = _lines_inside(source, lambda n: isinstance(n, ast.ClassDef) and "Tls" in n.name, ast.Attribute)
+    return [
         n.lineno
-        for handler in source.nodes
-        if isinstance(handler, ast.ExceptHandler) and handler.type and "ImportError" in ast.unparse(handler.type)
-        for n in ast.walk(handler)
-        if isinstance(n, (ast.Import, ast.ImportFrom))
-    }
+        for n in source.nodes
+        if isinstance(n, ast.Attribute) and n.attr in ("readinto", "readline", "makefile")
+        if "sock" in ast.unparse(n.value).lower() and n.lineno not in tls
+    ]
 
 
 def _foreign_imports(source):
@@ -217,13 +232,13 @@ RULES = (
         "decode keywords",
         "decode ignores encoding and errors, and never validates",
         "a.decode('ascii', errors='strict')",
-        call("decode", lambda n: n.keywords or len(n.args) > 1),
+        call("decode", lambda n: isinstance(n.func, ast.Attribute) and (n.keywords or len(n.args) > 1)),
     ),
     Rule(
         "encode keywords",
         "encode takes no keywords",
         "a.encode('ascii', errors='strict')",
-        call("encode", lambda n: n.keywords or len(n.args) > 1),
+        call("encode", lambda n: isinstance(n.func, ast.Attribute) and (n.keywords or len(n.args) > 1)),
     ),
     # numbers
     Rule(
@@ -403,10 +418,7 @@ RULES = (
         "socket.readinto",
         "loses data at the end of the stream; use recv(n)",
         "sock.readinto(b)",
-        node(
-            lambda n: n.attr in ("readinto", "readline", "makefile") and "sock" in ast.unparse(n.value).lower(),
-            ast.Attribute,
-        ),
+        _stream_reads,
     ),
     Rule("getpeername", "absent", "s.getpeername()", attribute("getpeername", "getsockname", "getsockopt")),
     Rule(

@@ -1,6 +1,8 @@
 # The server's side, read with CPython's own ftplib: an independent witness of what is really there.
 import ftplib
 import hashlib
+import socket
+import ssl
 from dataclasses import dataclass
 
 _TIMEOUT_S = 20
@@ -13,14 +15,39 @@ class Content:
     sha256: str
 
 
+class _ImplicitTls(ftplib.FTP_TLS):
+    """TLS from the first byte on, which ftplib does not have by itself."""
+
+    def connect(self, host, port):
+        self.host, self.port = host, port
+        plain = socket.create_connection((host, port), self.timeout)
+        self.sock = self.context.wrap_socket(plain, server_hostname=host)
+        self.af = self.sock.family
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+        return self.welcome
+
+
+def _client(tls):
+    if tls in (None, "off"):
+        return ftplib.FTP(timeout=_TIMEOUT_S, encoding="utf-8")
+    context = ssl.create_default_context()
+    context.check_hostname = False  # the module cannot verify either; test servers sign their own
+    context.verify_mode = ssl.CERT_NONE
+    client = _ImplicitTls if tls == "implicit" else ftplib.FTP_TLS
+    return client(timeout=_TIMEOUT_S, encoding="utf-8", context=context)
+
+
 class Remote:
     """A session for reading. Raises ftplib.all_errors (which holds OSError) where the server or the link fails."""
 
     def __init__(self, server):
-        self._ftp = ftplib.FTP(timeout=_TIMEOUT_S, encoding="utf-8")
+        self._ftp = _client(server.tls)
         try:
             self._ftp.connect(server.host, server.port)
-            self._ftp.login(server.user, server.password)
+            self._ftp.login(server.user, server.password, server.account)
+            if server.tls in ("explicit", "implicit"):
+                self._ftp.prot_p()
             self._ftp.voidcmd("TYPE I")
         except BaseException:
             self._ftp.close()

@@ -41,7 +41,7 @@ def serve(folder):
     thread = threading.Thread(target=run, name="ftp server", daemon=True)
     thread.start()
     try:
-        yield Server("127.0.0.1", server.address[1], USER, PASSWORD)
+        yield Server("127.0.0.1", server.address[1], USER, PASSWORD, tls="off")
     finally:
         stop.set()
         thread.join()

@@ -40,6 +40,8 @@ class Server:
     user: str = ""
     password: str = ""
     path: str = ""
+    account: str = ""
+    tls: str | None = None  # as server.tls; None where nobody has said
 
     def __str__(self):
         return f"ftp://{self.host}:{self.port}/{self.path}"
@@ -112,6 +114,8 @@ def own_config():
 def use_server(data, server):
     """`data` with its server named; a path on it becomes the base of both folders there."""
     access = {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
+    if server.tls is not None:
+        access["tls"] = server.tls
     data = dict(data, server=dict(_section(data, "server"), **access))
     if server.path:
         rules = [dict(rule, to=f"{server.path}/{_of(rule, 'upload.to')}".rstrip("/")) for rule in _upload_rules(data)]
@@ -127,7 +131,8 @@ def server_of(data):
     host, port = value(data, "server.host"), value(data, "server.port")
     if not host or not 0 < port < 65536:
         return None
-    return Server(host, port, value(data, "server.user"), value(data, "server.password"))
+    names = ("user", "password", "account", "tls")
+    return Server(host, port, **{name: value(data, f"server.{name}") for name in names})
 
 
 def uploads(data, imei):

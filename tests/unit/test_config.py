@@ -1,0 +1,284 @@
+import json
+
+import pytest
+
+from app.config import SCHEMA, TEXT_BYTES, nearest, parse
+from app.errors import ConfigError
+from tools.device_files import ROOT
+
+HOST = {"server": {"host": "ftp.example.com"}}
+
+
+def read(**sections):
+    """The settings of a config.json with these sections, and a host."""
+    data = {**HOST, **sections}
+    if isinstance(data["server"], dict):
+        data["server"] = {**HOST["server"], **data["server"]}
+    return parse(json.dumps(data).encode())
+
+
+def problems_of(raw):
+    with pytest.raises(ConfigError) as caught:
+        parse(raw if isinstance(raw, bytes) else json.dumps(raw).encode())
+    return caught.value.problems
+
+
+def problem_of(**sections):
+    with pytest.raises(ConfigError) as caught:
+        read(**sections)
+    assert len(caught.value.problems) == 1, caught.value.problems
+    return caught.value.problems[0]
+
+
+# --- defaults
+
+
+def test_config_json_of_the_repo_is_the_defaults():
+    data = json.loads((ROOT / "config.json").read_text(encoding="utf-8"))
+    shown = {section + "." + name for section, values in data.items() for name in values}
+    assert shown == {row[0] for row in SCHEMA}
+    data["server"]["host"] = HOST["server"]["host"]
+    assert parse(json.dumps(data).encode()) == parse(json.dumps(HOST).encode())
+
+
+def test_config_json_of_the_repo_lacks_the_host_only():
+    problems = problems_of((ROOT / "config.json").read_bytes())
+    assert len(problems) == 1
+    assert "server.host is empty" in problems[0]
+    assert "ftp.example.com" in problems[0]
+
+
+def test_what_is_not_given_has_its_default():
+    config = read()
+    for key, kind, default, _, _, _ in SCHEMA:
+        section, name = key.split(".")
+        found = config["upload"][0][name] if section == "upload" else config[key]
+        if key != "server.host":
+            assert found == (list(default) if kind == "list" else default), key
+
+
+@pytest.mark.parametrize("row", SCHEMA, ids=lambda row: row[0])
+def test_default_is_allowed(row):
+    if row[0] != "server.host":
+        section, name = row[0].split(".")
+        read(**{section: {name: row[2]}})
+
+
+def test_lists_of_two_rules_are_not_one_list():
+    config = read(upload=[{}, {}])
+    config["upload"][0]["include"].append("*.txt")
+    assert config["upload"][1]["include"] == []
+    assert read()["upload"][0]["include"] == []
+
+
+# --- every kind of value
+
+PATHS = [1, None, "usr", "data/x", "/usr/../bak", "/..", "/" + "x" * 200, "/a\nb", True, ["/usr"]]
+BAD = {
+    "device.id": [1, None, "a b", "a/b", "..", ".", "x" * 65, "a\n", "{device}", "m\u00fcller", True, []],
+    "server.host": ["x" * 256, 5, None, "a\rb", [], {}],
+    "server.port": [0, 65536, 99999, -1, "21", 21.0, 21.5, None, True, False, [21]],
+    "server.user": ["x" * 129, 5, "a\r\nPASS b", "\x7f", None],
+    "server.mode": ["Passive", "", None, 1, True, ["passive"]],
+    "server.timeout_s": [0, 6, 25, "15", None, True, -5, []],
+    "upload.from": PATHS,
+    "upload.to": ["../x", "a/../b", "x" * 201, 5, None, "a\tb"],
+    "upload.include": ["*.txt", [1], [""], ["a\n"], [None], ["x"] * 33, None, {"a": 1}, [["a"]]],
+    "upload.exclude": ["*.txt", [1], [""], ["x"] * 33, None],
+    "upload.after": ["remove", None, True, 0],
+    "download.from": ["..", "../../etc", 5, "x" * 201],
+    "download.to": [*PATHS, ""],
+    "schedule.every_s": [9, 604801, "900", 900.5, None, True],
+    "schedule.jitter_s": [-1, 86401, None, False],
+    "retry.base_s": [0, 3601, None, True],
+    "retry.cap_s": [0, 86401, None],
+    "storage.reserve_blocks": [-1, 1025, None, True],
+    "log.level": ["INFO", "trace", None, 1, ["info"]],
+}
+GOOD = {
+    "device.id": ["", "a-B_9.x", "x" * 64],
+    "server.host": ["h", "192.0.2.1", "x" * 255],
+    "server.port": [1, 65535],
+    "server.user": ["", "x" * 128, "m\u00fcller", "a b"],
+    "server.password": ["", "p\u00e4ss \"' {}", "x" * 128],
+    "server.mode": ["active", "passive"],
+    "server.timeout_s": [5, 10, 15, 20],
+    "upload.from": ["", "/", "/usr/data", "/sd/a..b", "/" + "x" * 199],
+    "upload.to": ["", "/abs", "a/{device}/b", "x" * 200],
+    "upload.include": [[], ["*.txt", "logs/"], ["x"] * 32],
+    "upload.after": ["delete"],
+    "download.from": ["", "a/b"],
+    "download.to": ["/usr/in"],
+    "schedule.every_s": [10, 604800],
+    "retry.cap_s": [1, 86400],
+    "storage.reserve_blocks": [0, 1024],
+    "log.level": ["debug", "error"],
+}
+
+
+def cases(table):
+    return [pytest.param(key, value, id="%s=%.30r" % (key, value)) for key in table for value in table[key]]
+
+
+def test_every_key_has_bad_samples():
+    assert set(BAD) | {"server.password"} == {row[0] for row in SCHEMA}
+
+
+@pytest.mark.parametrize(("key", "value"), cases(BAD))
+def test_bad_value_is_answered_with_key_value_and_what_is_allowed(key, value):
+    section, name = key.split(".")
+    problem = problem_of(**{section: {name: value}})
+    row = [row for row in SCHEMA if row[0] == key][0]
+    assert problem.startswith(key + ": ")
+    assert json.dumps(value)[:60] in problem
+    assert "it must be" in problem
+    limits = row[3] if row[1] in ("int", "choice") else row[3][1:] if row[1] != "name" else (64,)
+    for limit in limits:
+        assert str(limit) in problem
+    assert row[5] in problem
+    assert "\n" not in problem
+
+
+@pytest.mark.parametrize(("key", "value"), cases(GOOD))
+def test_good_value_is_taken_as_it_is(key, value):
+    section, name = key.split(".")
+    config = read(**{section: {name: value}})
+    assert (config["upload"][0][name] if section == "upload" else config[key]) == value
+
+
+def test_limits_of_texts_count_bytes():
+    read(server={"user": "\u20ac" * 42})
+    assert problem_of(server={"user": "\u20ac" * 43}).startswith("server.user")
+
+
+# --- secrets
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"password": "hunter2" + "x" * 128},
+        {"password": "hunter2\n"},
+        {"password": ["hunter2"]},
+        {"pasword": "hunter2"},
+        [{"host": "h", "password": "hunter2"}],
+        "hunter2",
+    ],
+    ids=["too long", "control character", "no text", "mistyped key", "a list of servers", "no object"],
+)
+def test_the_password_is_never_printed(server):
+    assert "hunter2" not in str(problems_of({"server": server}))
+
+
+# --- everything at once
+
+
+def test_all_problems_at_once():
+    problems = problems_of(
+        {
+            "server": {"port": 99999, "hots": "h", "password": 5},
+            "upload": [{"from": "usr"}, {"after": "burn"}, 7],
+            "downlod": {},
+            "log": [],
+        }
+    )
+    starts = ["downlod:", "server.hots:", "server.host ", "server.port:", "server.password:"]
+    starts += ["upload[0].from:", "upload[1].after:", "upload[2]:", "log:"]
+    assert len(problems) == len(starts)
+    for start in starts:
+        assert [p for p in problems if p.startswith(start)], start
+
+
+def test_the_error_text_has_every_problem_and_says_what_to_do():
+    with pytest.raises(ConfigError) as caught:
+        parse(b'{"server": {"port": 0, "mode": "x"}}')
+    for problem in caught.value.problems:
+        assert problem in str(caught.value)
+    assert len(caught.value.problems) == 3
+    assert "config.json" in caught.value.advice
+
+
+# --- unknown keys
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "near"),
+    [("server", "prot", "port"), ("server", "pasword", "password"), ("schedule", "every", "every_s")],
+)
+def test_mistyped_key_gets_the_nearest_one(section, key, near):
+    problem = problem_of(**{section: {key: 1}})
+    assert problem == "%s.%s: unknown key; did you mean %s.%s?" % (section, key, section, near)
+
+
+def test_key_that_looks_like_none_gets_the_list():
+    problem = problem_of(retry={"zzzzzzzzzzzzzzzz": 1})
+    assert "known: base_s, cap_s" in problem
+
+
+def test_mistyped_section_gets_the_nearest_one():
+    assert problem_of(uplaod={}) == "uplaod: unknown section; did you mean upload?"
+
+
+def test_mistyped_key_in_a_rule_names_the_rule():
+    assert problem_of(upload=[{}, {"form": "/usr"}]).startswith("upload[1].form: unknown key; did you mean upload[1].from?")
+
+
+@pytest.mark.parametrize(
+    ("key", "near"), [("port", "port"), ("Port", "port"), ("por", "port"), ("xyzzyxyzzy", None), ("", None)]
+)
+def test_nearest(key, near):
+    assert nearest(key, ["host", "port", "password"]) == near
+
+
+# --- upload rules
+
+
+def test_upload_as_one_object_is_one_rule():
+    assert [rule["from"] for rule in read(upload={"from": "/sd"})["upload"]] == ["/sd"]
+
+
+def test_upload_as_a_list_is_a_rule_each():
+    config = read(upload=[{"from": "/sd", "after": "delete"}, {"to": "x"}])
+    assert [(r["from"], r["to"], r["after"]) for r in config["upload"]] == [
+        ("/sd", "{device}", "delete"),
+        ("/usr", "x", "keep"),
+    ]
+
+
+def test_no_upload_rules_are_allowed():
+    assert read(upload=[])["upload"] == []
+
+
+# --- the file
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        (b'{\n"server": {\n"host": "h",\n}\n}', 4),
+        (b'{"server"', 1),
+        (b"", 1),
+        (b'{\n\n"server": nope}', 3),
+        (b'{"log": {"level": "info"}}\n}', 2),
+    ],
+)
+def test_broken_json_is_answered_with_its_line(raw, line):
+    problems = problems_of(raw)
+    assert len(problems) == 1
+    assert "broken JSON in line %d;" % line in problems[0]
+
+
+def test_text_that_is_not_utf8_is_a_problem_of_the_file():
+    assert "config.json" in problems_of(b'{"server": {"host": "\xff"}}')[0]
+
+
+def test_oversize_file_is_refused_unread():
+    assert str(TEXT_BYTES) in problems_of(b" " * (TEXT_BYTES + 1))[0]
+    parse(json.dumps(HOST).encode().ljust(TEXT_BYTES))
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"null", b"5", b'"x"', b"true"])
+def test_file_that_is_no_object_is_refused(raw):
+    problem = problems_of(raw)[0]
+    assert "must be an object" in problem
+    assert "server" in problem

@@ -1,0 +1,93 @@
+# The decision tables, walked over the full product of what can be.
+from itertools import product
+
+import pytest
+
+from app.sync.ledger import GET_DONE, GET_INTENT, PUT_DONE, PUT_INTENT, PUT_VERIFIED, Entry
+from app.sync.plan import CONFLICT, FETCH, REMOVE, RESUME, SEND, SKIP, plan_download, plan_upload
+
+SIZE, DIGEST = 3, b"digest-A"
+SAME, OTHER_SIZE, OTHER_CONTENT = (SIZE, DIGEST), (4, DIGEST), (SIZE, b"digest-B")
+VERSIONS = (SAME, OTHER_SIZE, OTHER_CONTENT)
+
+
+def entries(*kinds):
+    return [None] + [Entry(kind, b"k" * 8, *version) for kind, version in product(kinds, VERSIONS)]
+
+
+def holds(entry):
+    return entry is not None and (entry.size, entry.digest) == SAME
+
+
+def name(entry):
+    return "-" if entry is None else "%d:%s" % (entry.kind, ["same", "other"][not holds(entry)])
+
+
+UPLOADS = list(
+    product(entries(PUT_DONE), entries(PUT_INTENT, PUT_VERIFIED), entries(GET_DONE, GET_INTENT), ("keep", "delete"))
+)
+
+
+def expected_upload(done, pending, got, after):
+    if holds(pending):
+        return RESUME
+    if pending is not None and pending.kind == PUT_VERIFIED:
+        return SEND  # the server may hold that other content under the final name by now
+    if holds(done):
+        return REMOVE if after == "delete" else SKIP
+    if holds(got):
+        return SKIP
+    return SEND
+
+
+@pytest.mark.parametrize("after", ["keep", "delete"])
+def test_every_upload_has_the_right_answer(after):
+    for done, pending, got, _ in [row for row in UPLOADS if row[3] == after]:
+        if pending is not None and pending.kind == PUT_VERIFIED and not holds(pending):
+            continue  # the next test
+        found = plan_upload(done, pending, got, SIZE, DIGEST, after)
+        row = [name(e) for e in (done, pending, got)]
+        assert found == expected_upload(done, pending, got, after), row
+
+
+@pytest.mark.parametrize("after", ["keep", "delete"])
+def test_other_content_whose_rename_may_have_taken_place_is_replaced(after):
+    """A was sent; the module was cut while B was being renamed over it; the file is A again: the server may hold B."""
+    for done, pending, got, _ in [row for row in UPLOADS if row[3] == after]:
+        if pending is not None and pending.kind == PUT_VERIFIED and not holds(pending):
+            row = [name(e) for e in (done, pending, got)]
+            assert plan_upload(done, pending, got, SIZE, DIGEST, after) == SEND, row
+
+
+def test_nothing_is_deleted_here_that_the_ledger_does_not_know_as_sent():
+    for done, pending, got, after in UPLOADS:
+        if plan_upload(done, pending, got, SIZE, DIGEST, after) == REMOVE:
+            assert holds(done)
+            assert after == "delete"
+
+
+def test_a_sent_file_is_in_step():
+    for _, pending, got, after in UPLOADS:
+        if plan_upload(None, pending, got, SIZE, DIGEST, after) == SEND:
+            done = Entry(PUT_DONE, b"k" * 8, SIZE, DIGEST)
+            assert plan_upload(done, None, got, SIZE, DIGEST, "keep") == SKIP
+
+
+GOT = [None] + [Entry(GET_DONE, b"k" * 8, size, DIGEST, stamp) for size, stamp in product((3, 4), (7, 8))]
+DOWNLOADS = list(product(GOT, (3, 0), (7, 0), (None, 3, 9, 0), (True, False)))
+
+
+@pytest.mark.parametrize("row", DOWNLOADS, ids=str)
+def test_every_download_has_the_right_answer(row):
+    got, remote_size, stamp, local_size, is_safe = row
+    asked = []
+    found = plan_download(got, remote_size, stamp, local_size, lambda: asked.append(1) or is_safe)
+    is_fetched = got is not None and (got.size, got.stamp) == (remote_size, stamp)
+    if is_fetched and local_size is not None:
+        assert found == SKIP
+    elif local_size is None or is_safe:
+        assert found == FETCH
+    else:
+        assert found == CONFLICT
+    # reading the whole file is dear
+    assert len(asked) == (0 if found == SKIP or local_size is None else 1)

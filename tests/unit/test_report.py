@@ -1,0 +1,140 @@
+import pytest
+
+from app.errors import AuthError, PermReply, TempReply
+from app.ftp.session import Counts
+from app.log import Log
+from app.sync.report import LIST_ENTRIES, PARKED, Report
+from app.sync.upload import Upload
+from tests.fakes import FakeClock
+
+V1, V2 = b"version1", b"version2"
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def report(told):
+    report = Report(Log(FakeClock(), out=lambda line: None), lambda kind, data: told.append((kind, data)))
+    report.begin(1, Counts())
+    return report
+
+
+def upload(key=b"key", digest=V1):
+    return Upload("/usr/a", 3, digest, key, "out/a")
+
+
+def refusal():
+    return PermReply("553 no", verb="STOR", code=553)
+
+
+def test_lists_are_bounded_and_counts_are_not(report, told):
+    for _ in range(LIST_ENTRIES + 10):
+        report.sent(upload())
+        report.fetched("up/b", "/usr/b", 5)
+        report.skipped("up", "/usr/c", "why", refusal())
+    result = report.result
+    assert [len(x) for x in (result.up, result.down, result.skipped, result.errors)] == [LIST_ENTRIES] * 4
+    assert (result.up_count, result.down_count, result.skip_count) == (LIST_ENTRIES + 10,) * 3
+    assert (result.up_bytes, result.down_bytes) == (3 * (LIST_ENTRIES + 10), 5 * (LIST_ENTRIES + 10))
+    assert len([kind for kind, _ in told if kind == "up"]) == LIST_ENTRIES + 10
+
+
+def test_a_new_cycle_begins_with_nothing(report):
+    report.sent(upload())
+    result = report.begin(2, Counts())
+    assert result is report.result
+    assert (result.number, result.up, result.up_count, result.ok, result.error) == (2, [], 0, False, None)
+
+
+def test_refused_file_is_parked_and_does_not_fail_the_cycle(report, told):
+    report.failed("up", upload(), refusal())
+    assert report.is_parked(b"key", V1)
+    assert report.parked_count() == 1
+    assert report.result.error is None
+    assert "553" in report.result.skipped[0][2]
+    assert [kind for kind, _ in told] == ["skip", "error"]
+
+
+def test_new_version_of_a_parked_file_gets_a_new_chance(report):
+    report.failed("up", upload(), refusal())
+    assert not report.is_parked(b"key", V2)
+    report.failed("up", upload(digest=V2), refusal())
+    assert report.is_parked(b"key", V2)
+    assert not report.is_parked(b"key", V1)
+    assert report.parked_count() == 1
+
+
+def test_a_file_that_was_sent_is_not_parked_any_more(report):
+    report.failed("up", upload(), refusal())
+    report.sent(upload(digest=V2))
+    assert report.parked_count() == 0
+
+
+def test_parked_files_outlive_the_cycle(report):
+    report.failed("up", upload(), refusal())
+    report.begin(2, Counts())
+    assert report.is_parked(b"key", V1)
+
+
+def test_parked_files_are_bounded_and_the_oldest_gets_another_try(report):
+    for i in range(PARKED + 3):
+        report.failed("up", upload(b"%d" % i), refusal())
+    assert report.parked_count() == PARKED
+    assert not report.is_parked(b"2", V1)
+    assert report.is_parked(b"3", V1)
+    assert report.is_parked(b"%d" % (PARKED + 2), V1)
+
+
+def test_parking_one_file_again_and_again_pushes_no_other_out(report):
+    report.failed("up", upload(b"first"), refusal())
+    for i in range(PARKED + 3):
+        report.failed("up", upload(b"again", b"%8d" % i), refusal())
+    assert report.is_parked(b"first", V1)
+    assert report.parked_count() == 2
+
+
+def test_passing_failure_of_a_file_is_not_parked_and_fails_the_cycle(report):
+    error = TempReply("450 busy", verb="STOR", code=450)
+    report.failed("up", upload(), error)
+    assert not report.is_parked(b"key", V1)
+    assert report.result.error is error
+    assert report.result.skipped == [("up", "/usr/a", "later: 450 busy")]
+
+
+def test_first_failure_of_a_cycle_is_kept_until_it_ends(report):
+    first, second, last = (TempReply(text) for text in ("450 a", "450 b", "421 c"))
+    report.trouble(first)
+    report.trouble(second)
+    assert report.result.error is first
+    report.fail(last)
+    assert report.result.error is last
+
+
+def test_error_is_told_with_class_step_code_text_and_advice(report, told):
+    report.fail(AuthError("530 no", verb="PASS", code=530))
+    entry = ("AuthError", "PASS", 530, "530 no", "check server.user and server.password")
+    assert report.result.errors == [entry]
+    assert told == [("error", entry)]
+
+
+def test_missing_folder_is_told_once_and_the_memory_of_it_is_bounded(report):
+    lines = []
+    report._log = Log(FakeClock(), out=lines.append)
+    for _ in range(2):
+        report.no_folder("updates", refusal())
+    assert len(lines) == 1
+    for i in range(PARKED + 10):
+        report.no_folder("f%d" % i, refusal())
+    assert len(lines) == PARKED
+
+
+def test_numbers_of_a_result_are_json(report):
+    import json
+
+    report.fail(AuthError("530 no", verb="PASS", code=530))
+    numbers = json.loads(json.dumps(report.result.as_dict()))
+    assert numbers["ok"] is False
+    assert numbers["error"] == "AuthError in PASS: 530 no"
