@@ -262,6 +262,7 @@ class FTP(Session):
         if code >= 200:
             self.close_data()
             raise UnexpectedReply(text, verb=verb, code=code)
+        self._has_begun = True
         return self._data, parse150(text) if code == 150 else None
 
     def _drop_transfer_of_refused_rest(self, cmd):

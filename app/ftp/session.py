@@ -26,6 +26,7 @@ class Session(Control):
         self._opener = ""  # the command that opens the data connection of the transfer under way
         self._transfer = []  # the commands behind it
         self._has_begun = False
+        self._early = ""  # the final reply, if it came before the data had ended
         self.trust_server_address = False  # True: the address in a 227 is used; else always the control connection's
 
     # --- opening
@@ -53,6 +54,7 @@ class Session(Control):
         Returns True, or False if the server refused the restart offset: the transfer then is the whole file. What it says to
         the command itself is read by finish(). Falls back to PASV where EPSV is refused. Blocks for at most two time-outs."""
         self._has_begun = False
+        self._early = ""
         code, text = self.reply()
         if code >= 400:
             self._drop_transfer()
@@ -143,6 +145,8 @@ class Session(Control):
         """Send `size` bytes of `stream` over the data connection; returns the bytes sent, fewer if the stream ended early.
 
         `digest.update` and `progress(bytes so far)` get each block. Raises what the server said, else TransportError."""
+        if self._control.is_ready():  # most refusals are here by now; else they come at the end
+            self._read_preliminary()
         view = memoryview(buffer)
         room = len(buffer)
         watch = _RateWatch(self._clock)
@@ -172,12 +176,11 @@ class Session(Control):
     def receive_blocks(self, write, digest=None, progress=None, at_most=None):
         """Pass the data connection to `write(block)` until it ends; returns the bytes received. Raises IntegrityError beyond
         `at_most` bytes, with the transfer still to be abandoned; TransportError, or what the server said, if the link dies."""
+        if not self._has_begun:
+            self._read_preliminary()
         watch = _RateWatch(self._clock)
         got = 0
         recv = self._data.recv
-        if self._is_asking:
-            self.counts.round_trips += 1
-            self._is_asking = False
         while True:
             try:
                 block = recv(BLOCK_BYTES)
@@ -197,6 +200,17 @@ class Session(Control):
                 self._stalled("RETR")
         self.counts.received_bytes += got
         return got
+
+    def _read_preliminary(self):
+        """The 1xx reply, or the final one if that comes first: kept for finish(), or raised if it is negative."""
+        verb = self._verb()
+        code, text = self._next()
+        self._has_begun = True
+        if code >= 400:
+            self.close_data()
+            raise error_for(code, text, verb)
+        if code >= 200:
+            self._early = text
 
     def _stalled(self, verb):
         self.close()
@@ -223,6 +237,9 @@ class Session(Control):
     def finish(self, limit_s=0):
         """Close the data connection and read the final reply: its text. Raises negative ones. Not proof of anything: ask SIZE."""
         self.close_data()
+        if self._early:
+            text, self._early = self._early, ""
+            return text
         verb = self._verb()
         for _ in range(PRELIMINARIES):
             code, text = self._next(limit_s)
@@ -238,7 +255,7 @@ class Session(Control):
 
     def abandon_transfer(self):
         """Break off the transfer under way, if there is one, so that the session can go on. Raises if it cannot."""
-        if self._awaited:
+        if self._awaited or self._early:
             try:
                 self.finish()
             except Error:
@@ -249,6 +266,7 @@ class Session(Control):
         """Run a listing; `take(line)` gets each line as bytes, without its end, cut at LINE_BYTES. Returns the final reply."""
         self.post_transfer([], command)
         self.open_data()
+        self._read_preliminary()
         splitter = _Lines(take)
         try:
             self.receive_blocks(splitter.write)

@@ -6,8 +6,10 @@
 # a TLS socket has read and write only, and read(n) waits until there are n bytes.
 
 try:
+    import uselect as _select
     import usocket as _socket
 except ImportError:
+    import select as _select
     import socket as _socket
 
 from app.errors import TransportError, number_of
@@ -61,6 +63,12 @@ class Connection:
             raise OSError(110)
         return count
 
+    def is_ready(self):
+        """True if recv() would not block. Never blocks itself."""
+        poller = _select.poll()
+        poller.register(self._sock, _select.POLLIN)
+        return bool(poller.poll(0))
+
     def close(self):
         self._has_ended = True
         try:
@@ -76,20 +84,26 @@ class TlsConnection:
         self._plain = plain
         self._sock = wrapped
         self._is_control = is_control
+        self._has_ended = False
         self.address = plain.address
 
     def set_timeout(self, seconds):
         self._plain.set_timeout(seconds)
 
     def recv(self, size):
+        if self._has_ended:
+            return b""
         try:
             data = self._sock.readline(CONTROL_LINE_BYTES) if self._is_control else self._sock.read(size)
         except OSError as e:
-            if number_of(e) != _END:
-                raise
+            number = abs(number_of(e))  # mbedTLS's numbers are negative
+            if number != _END:
+                raise OSError(number)
             data = b""
         if data is None:  # a time-out on the module
             raise OSError(110)
+        # read(n) comes back short at the end only, and a read behind the end may wait for ever
+        self._has_ended = not data or (len(data) < size and not self._is_control)
         return data
 
     def send(self, data):
@@ -97,6 +111,9 @@ class TlsConnection:
         if not count:
             raise OSError(110)
         return count
+
+    def is_ready(self):
+        return False  # what waits may be half a TLS record: only a read can tell
 
     def fingerprint(self):
         """SHA-256 of the server's certificate in hex; "" where the firmware does not show it."""

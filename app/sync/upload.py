@@ -7,7 +7,7 @@
 
 import uhashlib
 
-from app.errors import PARK, Error, IntegrityError, PermReply, StorageError, TransportError
+from app.errors import PARK, Error, IntegrityError, PermReply, StorageError, TempReply, TransportError
 from app.ftp.parse import error_for, parse_size
 from app.sync.records import CANCEL, FORGET, PUT_DONE, PUT_INTENT, PUT_VERIFIED
 from app.sync.rules import temp_name
@@ -258,7 +258,12 @@ class Uploader:
             self._files.digest(upload.path, upload.offset, digest, self._buffer)
             stream.seek(upload.offset)
         sent = ftp.send_blocks(stream, upload.size - upload.offset, self._buffer, digest, self._report.progress)
-        ftp.finish()
+        try:
+            ftp.finish()
+        except TempReply as e:
+            if e.code not in (426, 451) or not ftp.is_open():
+                raise
+            # All bytes went: the size decides. With TLS servers miss the end that the firmware's TLS does not send.
         return upload.offset + sent == upload.size and digest.digest()[:8] == upload.digest
 
     def _refused(self, upload, error):

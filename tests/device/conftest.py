@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.device.ferry import Ferry
+from tests.device.ftpd import Ftpd
+
 ROOT = Path(__file__).resolve().parents[2]
 EVENT_MARK = "\x1e"
 RUN_TIMEOUT_S = 20
@@ -119,3 +122,21 @@ def refused_port():
     with socket.socket() as taken:  # bound and not listening: connecting is refused, and nobody else gets it
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
+
+
+@pytest.fixture
+def ftpd(tmp_path):
+    """An FTP server in this process, with hooks; see tests/device/ftpd.py."""
+    root = tmp_path / "server"
+    (root / "updates").mkdir(parents=True)
+    with Ftpd(root) as server:
+        yield server
+
+
+@pytest.fixture
+def ferry(tmp_path, ftpd):
+    """A module with Ferry on it and `ftpd` in its settings; see tests/device/ferry.py."""
+    path = _micropython()
+    if not path:
+        pytest.skip("no micropython beside this Python nor on the PATH")
+    return Ferry(path, tmp_path / "module", ftpd)

@@ -35,7 +35,8 @@ def main(path):
     handler.dtp_handler = data
     server = FTPServer(("127.0.0.1", settings["port"]), handler)
     if settings["max_clients"] is not None:
-        server.max_cons = settings["max_clients"]
+        # It counts its listening socket too.
+        server.max_cons = settings["max_clients"] + 1
     server.serve_forever(handle_exit=False)
 
 

@@ -21,7 +21,7 @@ class Fault:
                   "refuse"       (data) the TCP port is closed
                   "unreachable"  (data) nobody answers the connect
     direction     "up" is client to server, "down" is server to client
-    after_bytes   so many bytes of that direction are passed and not one more; 0 is when the client has connected
+    after_bytes   so many bytes of that direction are passed and not one more; 0 is as soon as the client connects
     verb          (control) just before the server would see this command
     reply         (control) just before the client would see a reply that begins so, e.g. "226" or "2"
     occurrence    the n-th such command or reply of the session

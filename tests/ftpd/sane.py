@@ -11,6 +11,7 @@ function may call ``session.normal(verb, argument)``, and everything else a Sess
 Every command is executed when it is read; a flight is answered in order. One thread for each connection.
 """
 
+import contextlib
 import re
 import socket
 import threading
@@ -32,7 +33,9 @@ class Session:
         self.listener = None
         self.offset = 0
         self.rename_from = None
-        self.user = ""
+        self.user = None
+        self.is_logged_in = False
+        self._data = None
         self._unread = b""
 
     # For overrides.
@@ -48,6 +51,10 @@ class Session:
         how(self.control)
         raise Hangup
 
+    def wait(self, seconds):
+        """Pass the time, but not beyond the end of the test."""
+        self.server.closing.wait(seconds)
+
     def silence(self):
         """Answer nothing any more, until the client closes."""
         while self.line() is not None:
@@ -57,7 +64,7 @@ class Session:
     def normal(self, verb, argument):
         """What this server does for the verb when nothing overrides it."""
         method = getattr(self, f"do_{verb}", None)
-        if method is None or (verb not in ("USER", "PASS", "QUIT", "FEAT") and not self.user):
+        if method is None or (verb not in ("USER", "PASS", "QUIT", "FEAT", "") and not self.is_logged_in):
             self.send(b"530 Log in first.\r\n" if method else b"500 Unknown command.\r\n")
         else:
             method(argument)
@@ -75,10 +82,10 @@ class Session:
 
     def accept_data(self):
         """The client's data connection; the port is closed then, and the next one needs EPSV again."""
-        connection, _ = self.listener.accept()
-        connection.settimeout(TIMEOUT_S)
+        self._data, _ = self.listener.accept()
+        self._data.settimeout(TIMEOUT_S)
         self.close_data_port()
-        return connection
+        return self._data
 
     def receive_data(self, size=None):
         """The bytes of an upload, to its end or, with a reset then, `size` of them."""
@@ -105,6 +112,14 @@ class Session:
         """The restart offset for the transfer that begins."""
         offset, self.offset = self.offset, 0
         return offset
+
+    def stop(self):
+        """Wake the thread of this session, whatever it waits for. For the server."""
+        for sock in (self.control, self.listener, self._data):
+            # What is closed already is what this is for.
+            with contextlib.suppress(OSError):
+                if sock is not None:
+                    sock.shutdown(socket.SHUT_RDWR)
 
     # The loop.
 
@@ -146,22 +161,19 @@ class Session:
         self.send(b"220 Ready.\r\n")
 
     def do_USER(self, argument):
-        self.user = ""
-        self.server.user = argument
+        self.user = argument
+        self.is_logged_in = False
         self.send(b"331 Password, please.\r\n")
 
     def do_PASS(self, argument):
-        if (self.server.user, argument) != ("u", "p"):
-            self.send(b"530 Login incorrect.\r\n")
-            return
-        self.user = self.server.user
-        self.send(b"230 Logged in.\r\n")
+        self.is_logged_in = (self.user, argument) == ("u", "p")
+        self.send(b"230 Logged in.\r\n" if self.is_logged_in else b"530 Login incorrect.\r\n")
 
     def do_QUIT(self, _argument):
         self.hang_up(b"221 Bye.\r\n")
 
     def do_FEAT(self, _argument):
-        self.send(b"211-Features:\r\n EPSV\r\n MDTM\r\n MLST type*;size*;modify*;\r\n REST STREAM\r\n SIZE\r\n211 End\r\n")
+        self.send(b"211-Features:\r\n EPSV\r\n MDTM\r\n MLST size*;modify*;\r\n REST STREAM\r\n SIZE\r\n211 End\r\n")
 
     def do_SYST(self, _argument):
         self.send(b"215 UNIX Type: L8\r\n")
@@ -286,11 +298,11 @@ class Sane:
         self.files = dict(files)
         self.folders = set()
         self.commands = []
-        self.user = ""
         self.session_count = 0
+        self.closing = threading.Event()
         self._overrides = {verb: list(o) if isinstance(o, list) else o for verb, o in dict(override).items()}
         self._lock = threading.Lock()
-        self._controls = []
+        self._sessions = []
         self._threads = []
         self._failures = []
 
@@ -314,15 +326,13 @@ class Sane:
         return self
 
     def __exit__(self, kind, _error, _traceback):
+        self.closing.set()
         # Closing alone would not wake the thread that accepts.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join(TIMEOUT_S)
         self._listener.close()
-        for control in self._controls:
-            try:
-                control.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        for session in self._sessions:
+            session.stop()
         for thread in self._threads:
             thread.join(TIMEOUT_S + 1)
         if kind is None and self._failures:
@@ -336,14 +346,15 @@ class Sane:
                 # __exit__ has shut the listener down.
                 return
             self.session_count += 1
-            self._controls.append(control)
-            thread = threading.Thread(target=self._serve, args=(control,), daemon=True)
+            session = Session(self, control)
+            self._sessions.append(session)
+            thread = threading.Thread(target=self._serve, args=(session,), name="ftp-session", daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _serve(self, control):
+    def _serve(self, session):
         try:
-            Session(self, control).run()
+            session.run()
         except OSError:
             # A client that goes away in the middle is what many tests are about.
             pass

@@ -29,6 +29,8 @@ NAMES = ("vsftpd", "proftpd", "pure-ftpd", "pyftpdlib")
 
 START_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 5
+# So much of a log goes into an error.
+_LOG_BYTES = 2000
 
 # Below the range from which Linux takes ports for outgoing connections.
 _FIRST_PORT, _LAST_PORT, _BLOCK = 20480, 32704, 64
@@ -166,7 +168,8 @@ def _wait_ready(process, server, implicit_tls):
         except subprocess.TimeoutExpired:
             if time.monotonic() < give_up:
                 continue
-        raise ServerError(f"{server.name} did not start (exit status {process.poll()}):\n{server.log_text()}")
+        log = server.log_text()[-_LOG_BYTES:]
+        raise ServerError(f"{server.name} did not start (exit status {process.poll()}):\n{log}")
 
 
 def _session_members(session_id):

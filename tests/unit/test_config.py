@@ -79,6 +79,11 @@ BAD = {
     "server.host": ["x" * 256, 5, None, "a\rb", [], {}],
     "server.port": [0, 65536, 99999, -1, "21", 21.0, 21.5, None, True, False, [21]],
     "server.user": ["x" * 129, 5, "a\r\nPASS b", "\x7f", None],
+    "server.tls": ["on", "", "OFF", True, False, None],
+    "server.tls_pin": ["ab", "0" * 63, "0" * 65, "g" * 64, "0" * 32 + "x" + "0" * 31, "0" * 64 + ":" * 40, 5, None],
+    "server.active_host": ["x" * 256, "a\nb", 5, None],
+    "server.talk_first": [0, 1, "true", None, []],
+    "server.verify": ["none ", True, None, "sha256"],
     "server.mode": ["Passive", "", None, 1, True, ["passive"]],
     "server.timeout_s": [0, 6, 25, "15", None, True, -5, []],
     "upload.from": PATHS,
@@ -101,6 +106,11 @@ GOOD = {
     "server.port": [1, 65535],
     "server.user": ["", "x" * 128, "m\u00fcller", "a b"],
     "server.password": ["", "p\u00e4ss \"' {}", "x" * 128],
+    "server.account": ["", "x" * 128],
+    "server.tls": ["off", "explicit", "implicit", "control-only"],
+    "server.tls_pin": ["", "0" * 64, "AbCdEf01" * 8, ":".join(["ab"] * 32)],
+    "server.talk_first": [True, False],
+    "server.verify": ["none"],
     "server.mode": ["active", "passive"],
     "server.timeout_s": [5, 10, 15, 20],
     "upload.from": ["", "/", "/usr/data", "/sd/a..b", "/" + "x" * 199],
@@ -116,12 +126,19 @@ GOOD = {
 }
 
 
+SECRETS = {row[0] for row in SCHEMA if row[1] == "secret"}
+
+
 def cases(table):
     return [pytest.param(key, value, id="%s=%.30r" % (key, value)) for key in table for value in table[key]]
 
 
 def test_every_key_has_bad_samples():
-    assert set(BAD) | {"server.password"} == {row[0] for row in SCHEMA}
+    assert set(BAD) | SECRETS == {row[0] for row in SCHEMA}
+
+
+# Words of the answer, where they are not the limits of the schema's row; () stands for the upper limit alone.
+ALLOWED = {"bool": ("true", "false"), "hex": ("64 hex digits",), "name": (), "text": (), "list": (), "remote": ()}
 
 
 @pytest.mark.parametrize(("key", "value"), cases(BAD))
@@ -132,8 +149,7 @@ def test_bad_value_is_answered_with_key_value_and_what_is_allowed(key, value):
     assert problem.startswith(key + ": ")
     assert json.dumps(value)[:60] in problem
     assert "it must be" in problem
-    limits = row[3] if row[1] in ("int", "choice") else row[3][1:] if row[1] != "name" else (64,)
-    for limit in limits:
+    for limit in ALLOWED.get(row[1], row[3]) or row[3][1:]:
         assert str(limit) in problem
     assert row[5] in problem
     assert "\n" not in problem
@@ -158,13 +174,13 @@ def test_limits_of_texts_count_bytes():
     "server",
     [
         {"password": "hunter2" + "x" * 128},
+        {"account": "hunter2" + "x" * 128},
         {"password": "hunter2\n"},
         {"password": ["hunter2"]},
         {"pasword": "hunter2"},
         [{"host": "h", "password": "hunter2"}],
-        "hunter2",
     ],
-    ids=["too long", "control character", "no text", "mistyped key", "a list of servers", "no object"],
+    ids=["too long", "account", "control character", "no text", "mistyped key", "a list of servers"],
 )
 def test_the_password_is_never_printed(server):
     assert "hunter2" not in str(problems_of({"server": server}))

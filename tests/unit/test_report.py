@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors import AuthError, PermReply, TempReply
-from app.ftp.session import Counts
+from app.ftp.control import Counts
 from app.log import Log
 from app.sync.report import LIST_ENTRIES, PARKED, Report
 from app.sync.upload import Upload

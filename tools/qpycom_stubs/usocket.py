@@ -72,7 +72,7 @@ class socket:  # noqa: N801 - the firmware's name
     def _adopt(self, make: object) -> None:
         if len(_world.sockets) >= _world.MAX_SOCKETS:
             raise OSError(23)
-        self._sock = make()
+        self._sock = self._timed = make()  # TLS puts its stream in the place of the first
         self._timeout = None
         self._is_over = False  # the end, or an error, has been told once; from now on errnos are garbage
         _world.sockets.append(self)
@@ -81,7 +81,7 @@ class socket:  # noqa: N801 - the firmware's name
 
     def settimeout(self, seconds: object) -> None:
         self._timeout = seconds
-        self._sock.settimeout(None if seconds is None else self._wait_s() / _world.speed)
+        self._timed.settimeout(None if seconds is None else self._wait_s() / _world.speed)
 
     def setblocking(self, flag: bool) -> None:
         self.settimeout(None if flag else 0)

@@ -49,6 +49,8 @@ class SSLSocket:
     def __init__(self, sock: object, stream: object) -> None:
         self._socket = sock
         self._sock = sock._sock = stream  # closing either closes both; poll looks at the same one
+        if not _world.IS_MICROPYTHON:  # CPython moves the socket into its stream; MicroPython reads through it
+            sock._timed = stream
         if hasattr(stream, "getpeercert"):  # some builds of MicroPython have none
             self.getpeercert = stream.getpeercert
 
@@ -60,9 +62,9 @@ class SSLSocket:
             return self._call(self._sock.readinto, buf, *(() if size < 0 else (size,)))
         return self._call(self._sock.recv_into, buf, max(size, 0))
 
-    def readline(self) -> object:
+    def readline(self, size: int = -1) -> object:
         line = b""
-        while not line.endswith(b"\n"):
+        while not line.endswith(b"\n") and len(line) != size:
             data = self.read(1)
             if not data:
                 break
