@@ -7,8 +7,8 @@ import uhashlib
 
 from app.backoff import Backoff
 from app.errors import HALT, KNOWN, Error, LinkError
-from app.ftp.control import Counts, Facts
-from app.ftp.session import Session
+from app.proto.control import Counts, Facts
+from app.proto.session import Session
 from app.manual import Manual
 from app.sync.download import Downloader
 from app.sync.ledger import Ledger
@@ -61,7 +61,7 @@ class FtpManager(Manual):
         self._imei = imei
         self._device = config["device.id"]
         self._backoff = Backoff(config["retry.base_s"] * 1000, config["retry.cap_s"] * 1000, randint)
-        self._ledger = Ledger(self._files, LEDGER)
+        self._ledger = Ledger(self._files, LEDGER, randint(0, 0x3FFFFFFF))
         self._report = Report(self._log, self.on_event)
         self._facts = Facts()
         self._folders = set()
@@ -161,7 +161,7 @@ class FtpManager(Manual):
         self.changes.append(change)
         if len(self.changes) > CHANGES_KEPT:
             self.changes.pop(0)
-        self._report.result.states.append(change)
+        self._report.changed(change)
         self._log.info("%s -> %s (%s)", old, self.state, event)
         self.on_event("state", change)
 

@@ -158,7 +158,10 @@ def _fits(kind, value, limits):
     if not isinstance(value, str) or _has_control(value) or not limits[0] <= len(value.encode()) <= limits[1]:
         return False
     if kind == "path":
-        return value == "" or (value[0] == "/" and ".." not in value.split("/"))
+        if value == "":
+            return True
+        parts = value.rstrip("/").split("/")
+        return parts[0] == "" and len(parts) > 1 and not [p for p in parts[1:] if p in ("", ".", "..")]
     if kind == "remote":
         return ".." not in value.split("/")
     if kind == "hex":
@@ -190,7 +193,7 @@ def _section(section, given, rows, at, problems):
         name = row[0][len(section) + 1 :]
         values[name] = list(row[2]) if row[1] == "list" else row[2]
     if not isinstance(given, dict):
-        problems.append("%s: must be an object { }, not %s" % (at, ujson.dumps(given)[:60]))
+        problems.append("%s: must be an object { }" % at)  # the value may hold a password
         return values
     for name in sorted(given):
         if name in values:

@@ -9,7 +9,7 @@ PAUSE = "pause"  # stop what needs space, go on with what frees it
 HALT = "halt"  # only a person can help: probe slowly
 LADDER = "ladder"  # the link itself is down
 
-_ADVICE = {
+ADVICE = {
     331: "the server wants a password: set server.password",
     332: "the server wants an account (ACCT): set server.account",
     421: "the server is busy or shutting down; Ferry tries again later",
@@ -39,8 +39,8 @@ def _note(error, verb, step, code, advice):
     error.code = code
     if advice:
         error.advice = advice
-    elif code in _ADVICE:
-        error.advice = _ADVICE[code]
+    elif code in ADVICE:
+        error.advice = ADVICE[code]
 
 
 def _describe(error):

@@ -2,8 +2,8 @@
 # byte-exact, checked by size, and never a half file under a final name, here or there. Ports are made on first use.
 
 from app.errors import KNOWN, IntegrityError, StorageError
-from app.ftp.parse import error_for, parse_size
-from app.ftp.session import Session
+from app.proto.parse import error_for, parse_size
+from app.proto.session import Session
 from app.sync.rules import TEMP_SUFFIX
 
 BUFFER_BYTES = 4096

@@ -4,6 +4,7 @@ python tools/dev.py run [args]      the simulator (python -m tools sim ARGS)
 python tools/dev.py test [args]     ruff, pytest ARGS, the size budget
 python tools/dev.py lint [args]     ruff only
 python tools/dev.py sweep [args]    the long fault sweeps (pytest -m sweep ARGS)
+python tools/dev.py servers         fetch vsftpd, proftpd, pure-ftpd for the tests (Debian packages, into .cache)
 python tools/dev.py readme [args]   write the generated parts of README.md (--check: only compare)
 """
 
@@ -128,7 +129,11 @@ def _readme(python, args):
     return _call(python, "-m", "tools.readme", *args)
 
 
-_COMMANDS = {"run": _run, "test": _test, "lint": _lint, "sweep": _sweep, "readme": _readme}
+def _servers(python, args):
+    return _call(python, "-m", "tests.ftpd.install", *args)
+
+
+_COMMANDS = {"run": _run, "test": _test, "lint": _lint, "sweep": _sweep, "readme": _readme, "servers": _servers}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

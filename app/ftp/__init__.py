@@ -6,6 +6,6 @@ from app.errors import ProtocolError as error_proto
 from app.errors import TempReply as error_temp
 from app.errors import UnexpectedReply as error_reply
 from app.ftp.client import FTP, FTP_TLS
-from app.ftp.parse import parse150, parse227, parse229, parse257
+from app.proto.parse import parse150, parse227, parse229, parse257
 
 all_errors = (Error, OSError, EOFError)

@@ -3,9 +3,9 @@
 # goes to the server's own address whatever it says, a transfer shorter than the server announced is an error.
 
 from app.errors import IntegrityError, UnexpectedReply
-from app.ftp.control import TLS_CONTROL, TLS_EXPLICIT, TLS_OFF
-from app.ftp.parse import error_for, parse150, parse227, parse229, parse257, parse_facts, parse_size
-from app.ftp.session import Session
+from app.proto.control import TLS_CONTROL, TLS_EXPLICIT, TLS_OFF
+from app.proto.parse import error_for, parse150, parse227, parse229, parse257, parse_facts, parse_size
+from app.proto.session import Session
 
 FTP_PORT = 21
 BLOCK_BYTES = 4096

@@ -5,8 +5,8 @@ import ubinascii
 import uhashlib
 import ustruct
 
-from app.errors import PARK, ConnectionClosed, Error, IntegrityError, PermReply, StorageError, TransportError
-from app.ftp.parse import parse_fact_size, parse_facts, parse_size
+from app.errors import HALT, PARK, ConnectionClosed, Error, IntegrityError, PermReply, StorageError, TransportError
+from app.proto.parse import parse_fact_size, parse_facts, parse_size
 from app.sync.records import GET_DONE, GET_INTENT, get_key
 from app.sync.plan import CONFLICT, SKIP, plan_download
 from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, is_protected, mount_of, why_unsafe
@@ -116,14 +116,15 @@ class Downloader:
         if self._report.is_parked(key, entry.stamp):
             return
         local_size = self._files.size(path)
+        if local_size == -1:
+            self._report.skipped("down", name, "a folder of that name is in the way")
+            return
         got = self._settled(key, path, local_size)
         todo = plan_download(got, entry.size, entry.stamp, local_size, lambda: self._is_local_safe(path, local_size))
         if todo == SKIP:
             return
         if todo == CONFLICT:
             self._report.skipped("down", name, "it would overwrite a file that has not been sent yet")
-        elif local_size == -1:
-            self._report.skipped("down", name, "a folder of that name is in the way")
         else:
             self._fetch(entry, name, path, key)
 
@@ -158,7 +159,7 @@ class Downloader:
                 self._ftp.abandon_transfer()
                 self._report.retrying(name, e)
             except Error as e:
-                if not self._ftp.is_open():
+                if e.action == HALT or not self._ftp.is_open():
                     raise
                 error = e
                 break

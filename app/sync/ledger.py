@@ -6,7 +6,7 @@
 
 import ustruct
 
-from app.errors import StorageError
+from app.errors import StorageError, number_of
 from app.sync.records import (
     CANCEL,
     FORGET,
@@ -34,10 +34,10 @@ _SPARE = 64  # superseded records that are not worth a compaction
 class Ledger:
     """`files` is the Files port. Calls raise StorageError; load() comes first."""
 
-    def __init__(self, files, path):
+    def __init__(self, files, path, salt=0):
         self._files = files
         self._path = path
-        self._salt = 0  # of this file: records of an older file never pass the check
+        self._salt = salt  # of this file: records of an older file never pass the check; begin anywhere
         self._count = 0  # records in the file, garbage included
         self._index = [b""] * _SEGMENTS
         self._live = 0
@@ -60,8 +60,7 @@ class Ledger:
             return
         stream = self._files.open(self._path, "rb")
         try:
-            header = stream.read(RECORD_BYTES)
-            self._salt = 0
+            header = self._bytes(stream, RECORD_BYTES)
             entry = decode(header, 0, 0)
             if entry and entry.kind == HEADER and entry.key == MAGIC and entry.flags == VERSION:
                 self._salt = entry.stamp
@@ -72,13 +71,21 @@ class Ledger:
                 self.lost = "the ledger could not be read"
         finally:
             stream.close()
+        self._close_reader()
         if self.lost:
             self._files.rename(self._path, self._path + ".old")
+
+    def _bytes(self, stream, count):
+        try:
+            return stream.read(count)
+        except OSError as e:
+            number = number_of(e)
+            raise StorageError("read %s: error %d" % (self._path, number), step="read", code=number)
 
     def _read_records(self, stream):
         self._count = 1
         while True:
-            block = stream.read(_BATCH * RECORD_BYTES)
+            block = self._bytes(stream, _BATCH * RECORD_BYTES)
             if not block:
                 return
             at = 0
@@ -137,7 +144,7 @@ class Ledger:
         if self._reader is None:
             self._reader = self._files.open(self._path, "rb")
         self._reader.seek(number * RECORD_BYTES)
-        return decode(self._reader.read(RECORD_BYTES), self._salt, number)
+        return decode(self._bytes(self._reader, RECORD_BYTES), self._salt, number)
 
     def _close_reader(self):
         if self._reader:
@@ -154,10 +161,13 @@ class Ledger:
             number = ustruct.unpack(">H", segment[at + 4 : at + _SLOT])[0]
             entry = self._read(number)
             if entry and entry.key == key:
-                if self._seen and number // 8 < len(self._seen):
-                    self._seen[number // 8] |= 1 << (number % 8)
+                self._see(number)
                 return entry
         return None
+
+    def _see(self, number):
+        if self._seen and number // 8 < len(self._seen):
+            self._seen[number // 8] |= 1 << (number % 8)
 
     def _is_current(self, entry, number):
         segment = self._index[entry.key[0] % _SEGMENTS]
@@ -213,6 +223,7 @@ class Ledger:
         self._count = number
         for entry in self._waiting:
             self._apply(entry, self._count)
+            self._see(self._count)  # what is written in this cycle is of a file that is there
             self._count += 1
         self._close_reader()
         self._waiting = []
@@ -246,41 +257,45 @@ class Ledger:
 
     def compact(self, seen=None):
         """Write the live entries (of those in `seen`, if given) to a new file and put it in the old one's place."""
-        waiting, self._waiting = self._waiting, []
-        recent = self._recent
         self._seen = None  # the records get new numbers
         salt = (self._salt + 1) & 0xFFFFFFFF
+        index = [b""] * _SEGMENTS  # made beside the old one, which stays right until the rename
+        live = 0
         writer = self._files.writer(self._path + ".new")
         try:
             writer.write(encode(Entry(HEADER, MAGIC, 0, b"", salt, 0, VERSION), 0, 0))
             count = 1
-            for number in range(1, self._count):
-                if seen and number // 8 < len(seen) and not seen[number // 8] & 1 << (number % 8):
-                    continue
-                entry = self._read(number)
-                if entry and self._is_current(entry, number) and entry.key not in recent:
-                    writer.write(encode(entry, salt, count))
-                    count += 1
-            for entry in list(self.pending.values()) + [e for e in recent.values() if e.kind != FORGET]:
+            for entry in self._kept(seen):
+                writer.write(encode(entry, salt, count))
+                index[entry.key[0] % _SEGMENTS] += entry.key[1:5] + ustruct.pack(">H", count)
+                count += 1
+            live = count - 1
+            for entry in self.pending.values():
                 writer.write(encode(entry, salt, count))
                 count += 1
             writer.close()
         except Exception:
-            self._waiting = waiting
             writer.abandon()
             raise
         finally:
             self._close_reader()
         self._files.commit(self._path + ".new", self._path, writer.size)
         self._salt = salt
-        self._index = [b""] * _SEGMENTS
-        self._live = 0
+        self._index = index
+        self._live = live
+        self._count = count
         self._tail = 0
-        self.pending = {}
+        self._waiting = []
         self._recent = {}
-        stream = self._files.open(self._path, "rb")
-        try:
-            stream.read(RECORD_BYTES)
-            self._read_records(stream)
-        finally:
-            stream.close()
+
+    def _kept(self, seen):
+        """The live entries (of those in `seen`, if given), and those that wait."""
+        for number in range(1, self._count):
+            if seen and number // 8 < len(seen) and not seen[number // 8] & 1 << (number % 8):
+                continue
+            entry = self._read(number)
+            if entry and self._is_current(entry, number) and entry.key not in self._recent:
+                yield entry
+        for entry in self._recent.values():
+            if entry.kind != FORGET:
+                yield entry

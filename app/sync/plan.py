@@ -1,5 +1,7 @@
 # What to do with each file; pure, and total: every combination has an answer. No clock is asked.
 
+from app.sync.records import PUT_VERIFIED
+
 SKIP = "skip"  # in step
 SEND = "send"
 RESUME = "resume"  # was under way when something was cut: ask the server how far it got
@@ -14,7 +16,9 @@ def plan_upload(done, pending, got, size, digest, after):
     `done`, `pending`, `got`: what the ledger has of it as sent, as being sent, as downloaded (entries or None)."""
     if pending and pending.is_of(size, digest):
         return RESUME
-    if done and done.is_of(size, digest):
+    # B was being renamed over A when something was cut, and the file here is A again: the server may hold B
+    is_doubtful = pending and pending.kind == PUT_VERIFIED
+    if done and done.is_of(size, digest) and not is_doubtful:
         return REMOVE if after == "delete" else SKIP
     if got and got.is_of(size, digest):
         return SKIP

@@ -21,7 +21,7 @@ class Result:
         self.down_count = self.down_bytes = 0
         self.skip_count = 0
         self.retries = 0
-        self.counts = None  # ftp.session.Counts
+        self.counts = None  # proto.control.Counts
         self.duration_ms = 0
         self.error = None  # the first exception that failed the cycle
 
@@ -58,7 +58,7 @@ class Report:
     def __init__(self, log, emit):
         self._log = log
         self._emit = emit
-        self._parked = {}  # key -> (version, path, reason); a new version of the file gets a new chance
+        self._parked = {}  # key -> version; a new version of the file gets a new chance
         self._parked_order = []
         self._said = set()  # folders whose absence was told
         self.result = Result(0)
@@ -67,6 +67,13 @@ class Report:
         self.result = Result(number)
         self.result.counts = counts
         return self.result
+
+    def changed(self, change):
+        """A change of state; the last ones are kept."""
+        states = self.result.states
+        states.append(change)
+        if len(states) > LIST_ENTRIES:
+            states.pop(0)
 
     # --- transfers
 
@@ -81,6 +88,8 @@ class Report:
         result = self.result
         result.up_count += 1
         result.up_bytes += upload.size
+        if self._parked.pop(upload.key, None) is not None:
+            self._parked_order.remove(upload.key)
         entry = (upload.path, upload.remote, upload.size)
         _add(result.up, entry)
         self._log.info("sent %s to %s, %d bytes", upload.path, upload.remote, upload.size)

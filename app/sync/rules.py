@@ -29,7 +29,11 @@ def mount_of(path):
 
 def is_protected(path):
     """True for a path on the module that a sync must not read, write or delete."""
-    parts = path.lower().strip("/").split("/")  # FAT on SD cards does not know upper from lower case
+    parts = [
+        part for part in path.lower().split("/") if part not in ("", ".")
+    ]  # FAT on SD cards does not know upper from lower case
+    if not parts:
+        return False
     if STATE_FOLDER in parts or parts[-1].endswith(TEMP_SUFFIX):
         return True
     if parts[0] == "bak":  # the firmware's backup partition

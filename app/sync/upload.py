@@ -7,8 +7,8 @@
 
 import uhashlib
 
-from app.errors import PARK, Error, IntegrityError, PermReply, StorageError, TempReply, TransportError
-from app.ftp.parse import error_for, parse_size
+from app.errors import HALT, PARK, Error, IntegrityError, PermReply, StorageError, TempReply, TransportError
+from app.proto.parse import error_for, parse_size
 from app.sync.records import CANCEL, FORGET, PUT_DONE, PUT_INTENT, PUT_VERIFIED
 from app.sync.rules import temp_name
 
@@ -267,6 +267,8 @@ class Uploader:
         return upload.offset + sent == upload.size and digest.digest()[:8] == upload.digest
 
     def _refused(self, upload, error):
+        if error.action == HALT:
+            raise error
         folder = upload.remote.rsplit("/", 1)[0] if "/" in upload.remote else ""
         if error.code in (550, 553, 450, 451) and folder in self._folders and upload.tries == 0:
             self._folders.clear()  # somebody may have removed the folder

@@ -172,9 +172,10 @@ def on_event_hook(body):
     """Source for `before`: run `body` at each event, with `self`, `kind` and `data`, behind what the simulator does."""
     indented = "\n".join("    " + line for line in body.strip("\n").split("\n"))
     return f"""
-import usys
+import gc, usys
+gc.threshold(8192)  # as main.py does: what follows is compiled
 usys.path.append("/usr")
-import _world, gc
+import _world
 from ftp_manager import FtpManager
 _told = FtpManager.on_event
 def _on_event(self, kind, data):

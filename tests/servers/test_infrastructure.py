@@ -446,7 +446,8 @@ def test_upload_is_cut_after_exactly_so_many_bytes(how, after):
         Raw(proxy.port) as raw,
     ):
         raw.reply()
-        with raw.connect_data(raw.ask("EPSV", "STOR a", replies=1)[0]) as data, pytest.raises(OSError):
+        port = raw.ask("EPSV", "STOR a", replies=1)[0]
+        with pytest.raises(OSError), raw.connect_data(port) as data:
             while True:
                 data.sendall(BODY)
     assert ends == [(BODY[:after], how)]

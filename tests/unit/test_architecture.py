@@ -11,8 +11,8 @@ PURE_MODULES = {
     "app.sync.records",
     "app.sync.plan",
     "app.sync.ledger",
-    "app.ftp.parse",
-    "app.ftp.reply",
+    "app.proto.parse",
+    "app.proto.reply",
 }
 
 # A door is for people and other apps, who use it alone: it may make the real ports when it gets none.
@@ -29,7 +29,7 @@ def layer(module):
         return DOOR
     if module in ("app", "app.errors"):
         return ERRORS
-    if module.startswith(("app.ftp", "app.sync", "app.platform")) and module not in PURE_MODULES:
+    if module.startswith(("app.proto", "app.sync", "app.platform")) and module not in PURE_MODULES:
         return MIDDLE
     return PURE
 
@@ -192,9 +192,9 @@ def test_imports_have_no_circles():
     ("check", "path", "text"),
     [
         (wrong_ways, "app/errors.py", "import app.config"),
-        (wrong_ways, "app/backoff.py", "from app.ftp.session import Session"),
+        (wrong_ways, "app/backoff.py", "from app.proto.session import Session"),
         (wrong_ways, "app/sync/scan.py", "from app.sync.upload import Upload"),
-        (wrong_ways, "app/sync/upload.py", "from app.ftp.session import Session"),
+        (wrong_ways, "app/sync/upload.py", "from app.proto.session import Session"),
         (wrong_ways, "app/sync/scan.py", "def f():\n    import app.platform.files"),
         (wrong_ways, "app/sync/rules.py", "import app.sync.scan"),
         (wrong_ways, "app/ftp/client.py", "import ftp_manager"),
@@ -218,7 +218,7 @@ def test_rule_fires(check, path, text):
 @pytest.mark.parametrize(
     ("check", "path", "text"),
     [
-        (wrong_ways, "app/ftp/session.py", "from app.ftp.reply import ReplyReader\nfrom app.errors import Error"),
+        (wrong_ways, "app/proto/session.py", "from app.proto.reply import ReplyReader\nfrom app.errors import Error"),
         (wrong_ways, "app/sync/scan.py", "from app.sync import rules"),
         (wrong_ways, "main.py", "import ftp_manager"),
         (firmware_names, "app/platform/files.py", "import uos"),

@@ -31,7 +31,7 @@ HEADER_BYTES = RECORD_BYTES
 
 
 def key(i):
-    return put_key("/usr/%d" % i, "out/%d" % i)
+    return put_key(f"/usr/{i}", f"out/{i}")
 
 
 def load(files):
@@ -313,7 +313,7 @@ def newer_version(files):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (newer_version, "version %d, this Ferry reads %d" % (VERSION + 1, VERSION)),
+        (newer_version, f"version {VERSION + 1}, this Ferry reads {VERSION}"),
         (lambda files: b"", "could not be read"),
         (lambda files: b"FERRYLDG", "could not be read"),
         (lambda files: b"\xff" * 4096, "could not be read"),

@@ -66,7 +66,7 @@ def test_ring_keeps_the_last_lines_only(log):
         log.info("line %d", i)
     assert len(log.lines()) == RING_LINES
     assert log.lines()[0].endswith("line 5")
-    assert log.lines()[-1].endswith("line %d" % (RING_LINES + 4))
+    assert log.lines()[-1].endswith(f"line {RING_LINES + 4}")
 
 
 def test_lines_are_a_copy(log):

@@ -4,7 +4,7 @@ import ftplib
 import pytest
 
 from app.errors import LATER, PARK, PermReply, ProtocolError, TempReply, UnexpectedReply
-from app.ftp import parse
+from app.proto import parse
 
 PEER = ("192.0.2.7", 21)
 
@@ -15,9 +15,9 @@ PEER = ("192.0.2.7", 21)
     + [(code, ProtocolError) for code in (0, 200, 399, 600, 633, 999)],
 )
 def test_error_for(code, kind):
-    error = parse.error_for(code, "%d text" % code, "STOR")
+    error = parse.error_for(code, f"{code} text", "STOR")
     assert type(error) is kind
-    assert (error.code, error.verb, error.text()) == (code, "STOR", "%d text" % code)
+    assert (error.code, error.verb, error.text()) == (code, "STOR", f"{code} text")
     assert error.advice
 
 
@@ -160,7 +160,13 @@ def test_another_reply_than_the_one_due(function, text, kind):
 # Trap 31: SIZE with extra text.
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("213 0", 0), ("213 1234", 1234), ("213  1234 bytes", 1234), ("213 1234\t", 1234), ("213 999999999999999", 999999999999999)],
+    [
+        ("213 0", 0),
+        ("213 1234", 1234),
+        ("213  1234 bytes", 1234),
+        ("213 1234\t", 1234),
+        ("213 999999999999999", 999999999999999),
+    ],
 )
 def test_parse_size(text, size):
     assert parse.parse_size(text) == size
@@ -168,7 +174,18 @@ def test_parse_size(text, size):
 
 @pytest.mark.parametrize(
     "text",
-    ["213", "213 ", "213 many", "213 -1", "213 1.5", "213 0x10", "213 1234567890123456", "550 no", "200 12", "213 \u00b2"],
+    [
+        "213",
+        "213 ",
+        "213 many",
+        "213 -1",
+        "213 1.5",
+        "213 0x10",
+        "213 1234567890123456",
+        "550 no",
+        "200 12",
+        "213 \u00b2",
+    ],
 )
 def test_bad_size_is_a_protocol_error(text):
     with pytest.raises(ProtocolError):
@@ -178,7 +195,11 @@ def test_bad_size_is_a_protocol_error(text):
 @pytest.mark.parametrize(
     ("line", "name", "facts"),
     [
-        ("type=file;size=3;modify=20240101120000; a.txt", "a.txt", {"type": "file", "size": "3", "modify": "20240101120000"}),
+        (
+            "type=file;size=3;modify=20240101120000; a.txt",
+            "a.txt",
+            {"type": "file", "size": "3", "modify": "20240101120000"},
+        ),
         ("Type=FILE;SIZE=3; two  words ", "two  words ", {"type": "FILE", "size": "3"}),
         ("type=cdir; .", ".", {"type": "cdir"}),
         ("type=dir;unix.mode=0755; a;b=c", "a;b=c", {"type": "dir", "unix.mode": "0755"}),
@@ -199,7 +220,8 @@ def test_line_without_a_name_is_a_protocol_error(line):
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("0", 0), ("12", 12), ("", -1), ("-1", -1), ("x", -1), ("9" * 16, -1), ("1.5", -1), ("\u00b2", -1)]
+    ("text", "size"),
+    [("0", 0), ("12", 12), ("", -1), ("-1", -1), ("x", -1), ("9" * 16, -1), ("1.5", -1), ("\u00b2", -1)],
 )
 def test_parse_fact_size(text, size):
     assert parse.parse_fact_size({"size": text}) == size

@@ -3,8 +3,8 @@ from itertools import product
 
 import pytest
 
-from app.sync.records import GET_DONE, GET_INTENT, PUT_DONE, PUT_INTENT, PUT_VERIFIED, Entry
 from app.sync.plan import CONFLICT, FETCH, REMOVE, RESUME, SEND, SKIP, plan_download, plan_upload
+from app.sync.records import GET_DONE, GET_INTENT, PUT_DONE, PUT_INTENT, PUT_VERIFIED, Entry
 
 SIZE, DIGEST = 3, b"digest-A"
 SAME, OTHER_SIZE, OTHER_CONTENT = (SIZE, DIGEST), (4, DIGEST), (SIZE, b"digest-B")
@@ -20,7 +20,7 @@ def holds(entry):
 
 
 def name(entry):
-    return "-" if entry is None else "%d:%s" % (entry.kind, ["same", "other"][not holds(entry)])
+    return "-" if entry is None else f"{entry.kind}:{'same' if holds(entry) else 'other'}"
 
 
 UPLOADS = list(
@@ -78,17 +78,26 @@ GOT = [None] + [Entry(GET_DONE, b"k" * 8, size, DIGEST, stamp) for size, stamp i
 DOWNLOADS = list(product(GOT, (3, 0), (7, 0), (None, 3, 9, 0), (True, False)))
 
 
-@pytest.mark.parametrize("row", DOWNLOADS, ids=str)
-def test_every_download_has_the_right_answer(row):
-    got, remote_size, stamp, local_size, is_safe = row
-    asked = []
-    found = plan_download(got, remote_size, stamp, local_size, lambda: asked.append(1) or is_safe)
+def expected_download(got, remote_size, stamp, local_size, is_safe):
     is_fetched = got is not None and (got.size, got.stamp) == (remote_size, stamp)
     if is_fetched and local_size is not None:
-        assert found == SKIP
-    elif local_size is None or is_safe:
-        assert found == FETCH
-    else:
-        assert found == CONFLICT
-    # reading the whole file is dear
-    assert len(asked) == (0 if found == SKIP or local_size is None else 1)
+        return SKIP
+    return FETCH if local_size is None or is_safe else CONFLICT
+
+
+def test_every_download_has_the_right_answer():
+    for got, remote_size, stamp, local_size, is_safe in DOWNLOADS:
+        right = expected_download(got, remote_size, stamp, local_size, is_safe)
+        row = (name(got), remote_size, stamp, local_size, is_safe)
+        assert plan_download(got, remote_size, stamp, local_size, lambda is_safe=is_safe: is_safe) == right, row
+
+
+@pytest.mark.parametrize(("local_size", "count"), [(None, 0), (3, 1)])
+def test_what_lies_here_is_read_only_when_it_matters(local_size, count):
+    asked = []
+    plan_download(None, 3, 7, local_size, lambda: asked.append(1))
+    assert len(asked) == count
+
+
+def test_what_is_in_step_is_not_read():
+    assert plan_download(Entry(GET_DONE, b"k" * 8, 3, DIGEST, 7), 3, 7, 3, None) == SKIP

@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors import ProtocolError
-from app.ftp.reply import LINE_BYTES, REPLY_BYTES, TEXT_BYTES, ReplyReader, printable
+from app.proto.reply import LINE_BYTES, REPLY_BYTES, TEXT_BYTES, ReplyReader, printable
 
 
 def replies(*pieces):
@@ -37,7 +37,7 @@ CASES = [
     (b"211-a\r\n\r\n211 b\r\n", [(211, "211-a\n\n211 b")]),
     (b"\r\n\n220 x\r\n", [(220, "220 x")]),
     (b"633 x\r\n", [(633, "633 x")]),
-    (b"257 \"a\x00b\rc\"\r\n", [(257, '257 "a?b?c"')]),
+    (b'257 "a\x00b\rc"\r\n', [(257, '257 "a?b?c"')]),
     ("250 caf\u00e9\r\n".encode(), [(250, "250 caf\u00e9")]),
     (b"250 caf\xe9\r\n", [(250, "250 caf?")]),
 ]
@@ -54,13 +54,23 @@ def test_any_cut_in_two_gives_the_same(raw, expected):
         assert replies(raw[:at], raw[at:]) == expected
 
 
-@pytest.mark.parametrize(("raw", "expected"), CASES)
-def test_one_byte_at_a_time_gives_the_same(raw, expected):
+def test_one_byte_at_a_time_gives_the_same():
+    raw = b"".join(raw for raw, _ in CASES)
+    expected = [reply for _, found in CASES for reply in found]
     assert replies(*[raw[i : i + 1] for i in range(len(raw))]) == expected
 
 
 @pytest.mark.parametrize(
-    "raw", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad\r\n", b"000 x\r\n", b"700 x\r\n", b"22\r\n", b"2200\r\n", b"22a x\r\n"]
+    "raw",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 400 Bad\r\n",
+        b"000 x\r\n",
+        b"700 x\r\n",
+        b"22\r\n",
+        b"2200\r\n",
+        b"22a x\r\n",
+    ],
 )
 def test_what_is_not_ftp_is_refused(raw):
     with pytest.raises(ProtocolError, match="not a reply"):
@@ -110,7 +120,7 @@ def test_the_limit_is_for_one_reply_and_not_for_the_session():
 
 def test_empty_pieces_cost_nothing():
     reader = ReplyReader()
-    for _ in range(2 * REPLY_BYTES):
+    for _ in range(REPLY_BYTES + 1):
         reader.feed(b"")
     assert reader.is_idle()
 

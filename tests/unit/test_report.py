@@ -1,8 +1,8 @@
 import pytest
 
 from app.errors import AuthError, PermReply, TempReply
-from app.ftp.control import Counts
 from app.log import Log
+from app.proto.control import Counts
 from app.sync.report import LIST_ENTRIES, PARKED, Report
 from app.sync.upload import Upload
 from tests.fakes import FakeClock
@@ -127,7 +127,7 @@ def test_missing_folder_is_told_once_and_the_memory_of_it_is_bounded(report):
         report.no_folder("updates", refusal())
     assert len(lines) == 1
     for i in range(PARKED + 10):
-        report.no_folder("f%d" % i, refusal())
+        report.no_folder(f"f{i}", refusal())
     assert len(lines) == PARKED
 
 

@@ -37,7 +37,7 @@ def test_slash_behind_the_folder_changes_nothing(folder):
 
 @pytest.mark.parametrize("count", [0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH, 3 * BATCH + 1])
 def test_every_file_once_whatever_the_batches(count):
-    paths = ["/usr/%04d" % i for i in range(count)]
+    paths = [f"/usr/{i:04d}" for i in range(count)]
     files = Watching(*reversed(paths))
     assert [path for path, _ in found_in(files)[0]] == paths
     assert files.largest <= BATCH
@@ -51,7 +51,7 @@ def test_skipped_file_is_not_told_and_skipped_folder_not_entered():
 
 
 def test_folders_are_entered_down_to_the_depth_and_deeper_ones_are_said():
-    deepest = "/usr" + "".join("/d%d" % i for i in range(DEPTH))
+    deepest = "/usr" + "".join(f"/d{i}" for i in range(DEPTH))
     files = Watching(deepest + "/in", deepest + "/too/deep/out")
     found, deep = found_in(files)
     assert [path for path, _ in found] == [deepest + "/in"]
@@ -59,7 +59,7 @@ def test_folders_are_entered_down_to_the_depth_and_deeper_ones_are_said():
 
 
 def test_files_removed_between_two_results_do_not_hide_others():
-    paths = ["/usr/%04d" % i for i in range(3 * BATCH)]
+    paths = [f"/usr/{i:04d}" for i in range(3 * BATCH)]
     files = Watching(*paths)
     seen = []
     for path, _ in walk(files, "/usr", lambda path: False, None):

@@ -1,8 +1,9 @@
 # What stands in one line from the server, without I/O. Everything is checked: a server may send anything.
 # parse150 parse227 parse229 parse257 take, return and raise what the functions of that name in ftplib do.
 
-from app.errors import LATER, PermReply, ProtocolError, TempReply, UnexpectedReply
+from app.errors import ADVICE, HALT, LATER, PermReply, ProtocolError, TempReply, UnexpectedReply
 
+_SECURITY = (521, 522, 533, 534, 535, 536)  # RFC 2228, RFC 4217: the protection of the data connection
 NUMBER_DIGITS = 15  # longest number that is believed: 15 digits are more than any flash
 
 
@@ -10,30 +11,43 @@ def error_for(code, text, verb):
     """The exception for a negative reply."""
     kind = TempReply if 400 <= code < 500 else PermReply if 500 <= code < 600 else ProtocolError
     error = kind(text, verb=verb, code=code)
+    if code in _SECURITY or "reuse" in text.lower():  # concerns every file, and only a person can change it
+        error.action = HALT
+        error.advice = ADVICE.get(code, ADVICE[522])
     if code == 552:  # a full quota passes, and is the fault of no file
         error.action = LATER
     return error
 
 
+def _is_number(text):
+    """True for ASCII digits, not too many: str.isdigit() takes those of all alphabets on a PC."""
+    return len(text) <= NUMBER_DIGITS and text.encode().isdigit()
+
+
 def _demand(text, code, verb):
     if text[:3] != str(code):
-        number = int(text[:3]) if text[:3].isdigit() else 0
+        number = int(text[:3]) if _is_number(text[:3]) else 0
         if number >= 400:
             raise error_for(number, text, verb)
         raise UnexpectedReply(text, verb=verb, code=number)
 
 
-def _numbers(text):
-    """All runs of digits in `text`, as numbers; -1 stands for one that is too long."""
+def _six_numbers(text):
+    """The first six numbers in `text` that stand with nothing but commas and blanks between them, or None."""
     found = []
     run = ""
-    for c in text + " ":
+    for c in text + ".":
         if "0" <= c <= "9":
             run += c
-        elif run:
+            continue
+        if run:
             found.append(int(run) if len(run) <= NUMBER_DIGITS else -1)
             run = ""
-    return found
+        if len(found) == 6:
+            return found
+        if c not in ", ":
+            found = []
+    return None
 
 
 def parse150(text):
@@ -42,15 +56,14 @@ def parse150(text):
     end = text.find(" bytes)")
     start = text.rfind("(", 0, end) if end > 0 else -1
     digits = text[start + 1 : end] if start >= 0 else ""
-    return int(digits) if digits.isdigit() and len(digits) <= NUMBER_DIGITS else None
+    return int(digits) if _is_number(digits) else None
 
 
 def parse227(text):
     """(host, TCP port) of a 227 reply (RFC 959 PASV), wherever the six numbers stand in it."""
     _demand(text, 227, "PASV")
-    start = text.find("(")
-    found = _numbers(text[start:] if start >= 0 else text[3:])[:6]
-    if len(found) == 6 and max(found) <= 255 and min(found) >= 0 and (found[4] or found[5]):
+    found = _six_numbers(text[3:])
+    if found and max(found) <= 255 and min(found) >= 0 and (found[4] or found[5]):
         return "%d.%d.%d.%d" % tuple(found[:4]), found[4] * 256 + found[5]
     raise ProtocolError(text, verb="PASV", code=227)
 
@@ -63,7 +76,7 @@ def parse229(text, peer):
     inside = text[start + 1 : end] if 0 <= start < end else ""
     if len(inside) >= 5:
         parts = inside.split(inside[0])
-        if len(parts) == 5 and parts[3].isdigit() and len(parts[3]) <= 5 and 0 < int(parts[3]) <= 65535:
+        if len(parts) == 5 and _is_number(parts[3]) and 0 < int(parts[3]) <= 65535:
             return peer[0], int(parts[3])
     raise ProtocolError(text, verb="EPSV", code=229)
 
@@ -89,7 +102,7 @@ def parse257(text):
 def parse_size(text):
     """Bytes of a 213 reply to SIZE; text behind the number is ignored. ProtocolError if there is no number."""
     words = text[3:].split()
-    if text[:3] == "213" and words and words[0].isdigit() and len(words[0]) <= NUMBER_DIGITS:
+    if text[:3] == "213" and words and _is_number(words[0]):
         return int(words[0])
     raise ProtocolError(text, verb="SIZE", code=213)
 
@@ -110,4 +123,4 @@ def parse_facts(line):
 def parse_fact_size(facts):
     """The size fact in bytes, or -1 where there is none that can be believed."""
     digits = facts.get("size", "")
-    return int(digits) if digits.isdigit() and len(digits) <= NUMBER_DIGITS else -1
+    return int(digits) if _is_number(digits) else -1

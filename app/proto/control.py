@@ -5,8 +5,8 @@
 # caller does not see the difference. Nothing is ever sent while a transfer runs: servers answer that in four ways, all bad.
 
 from app.errors import AuthError, ConnectionClosed, ProtocolError, TempReply, TransportError, number_of
-from app.ftp.parse import error_for
-from app.ftp.reply import ReplyReader
+from app.proto.parse import error_for
+from app.proto.reply import ReplyReader
 
 RECV_BYTES = 512  # one read of the control connection; a flight of 20 short replies fits
 COMMAND_BYTES = 600  # longest command: a path of 512 bytes and its verb; longer is a fault, not a name

@@ -2,8 +2,8 @@
 # FTP (client.py) puts ftplib's names on top of this; the sync stages use this alone. Knows nothing of files or of flash.
 
 from app.errors import Error, IntegrityError, ProtocolError, TransportError, number_of
-from app.ftp.control import TLS_CONTROL, TLS_OFF, Control
-from app.ftp.parse import error_for, parse227, parse229
+from app.proto.control import TLS_CONTROL, TLS_OFF, Control
+from app.proto.parse import error_for, parse227, parse229
 
 BLOCK_BYTES = 4096  # a read of the data connection: three segments of 1360 bytes
 LINE_BYTES = 1000  # of a listing; longer lines are cut, so that nothing grows

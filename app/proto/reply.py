@@ -40,7 +40,7 @@ class ReplyReader:
             piece = data[start:end] if end >= 0 else data[start:]
             if len(self._line) < LINE_BYTES:
                 self._line += piece[: LINE_BYTES - len(self._line)]
-            self._total += len(piece) + 1
+            self._total += len(piece) if end < 0 else len(piece) + 1
             if self._total > REPLY_BYTES:
                 raise ProtocolError("a reply of more than %d bytes" % REPLY_BYTES)
             if end < 0:
@@ -66,7 +66,7 @@ class ReplyReader:
             if text[:3] == str(self._code) and text[3:4] in (" ", ""):
                 self._finish()
         elif line:  # a stray empty line between replies means nothing
-            if len(text) < 3 or not text[:3].isdigit() or not "1" <= text[0] <= "6" or text[3:4] not in ("", " ", "-"):
+            if len(text) < 3 or not line[:3].isdigit() or not "1" <= text[0] <= "6" or text[3:4] not in ("", " ", "-"):
                 raise ProtocolError("not a reply: " + text[:80])
             self._code = int(text[:3])
             self._text = text
