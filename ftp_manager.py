@@ -9,7 +9,6 @@ from app.backoff import Backoff
 from app.errors import HALT, KNOWN, Error, LinkError
 from app.proto.control import Counts, Facts
 from app.proto.session import Session
-from app.manual import Manual
 from app.sync.download import Downloader
 from app.sync.ledger import Ledger
 from app.sync.plan import REMOVE, SKIP, plan_upload
@@ -39,7 +38,7 @@ TRANSITIONS = {
 RESTING = ("IDLE", "BACKOFF", "HALT")
 
 BUFFER_BYTES = 4096  # one block of the flash
-BATCH = 16  # files found before the session opens and between two looks at the folder: about 5 kB
+BATCH = 8  # files found before the session opens and between two looks at the folder: about 4 kB
 LINK_WAIT_S = 60
 PROBE_S = 3600
 SLICE_MS = 1000  # how soon request_sync() and stop() are noticed
@@ -47,12 +46,16 @@ CHANGES_KEPT = 16
 LEDGER = "/usr/" + STATE_FOLDER + "/ledger"
 
 
-class FtpManager(Manual):
-    """Keeps the module and the server in step. Without arguments only the five methods of Manual can be used."""
+class FtpManager:
+    """Keeps the module and the server in step. Without arguments only the five methods of the vendor's note can be used."""
 
     def __init__(self, config=None, files=None, net=None, clock=None, link=None, log=None, randint=None, imei=None):
         """`config` from app.config.parse(); the ports from app.platform; `imei()` gives the module's IMEI or ""."""
-        Manual.__init__(self, files, net, clock, log)
+        self._files = files
+        self._net = net
+        self._clock = clock
+        self._log = log
+        self._manual = None
         if config is None:
             return
         self._config = config
@@ -100,7 +103,13 @@ class FtpManager(Manual):
     def run(self):
         """Cycle after cycle until stop(). Blocks; nothing but KeyboardInterrupt and SystemExit gets out."""
         while not self._is_stopped:
-            self.run_cycle()
+            try:
+                self.run_cycle()
+            except Exception as e:  # the report of a fault failed itself, for want of memory most likely
+                self._end_session()
+                self.state = "BACKOFF"
+                gc.collect()
+                self._log.trace(e)
             self._rest()
         self._is_stopped = False
 
@@ -149,6 +158,35 @@ class FtpManager(Manual):
         """Let run() return at the next rest; may be called from another thread."""
         self._is_stopped = True
 
+    # --- the vendor's note: one file at a time, by hand; see app/manual.py
+
+    def _by_hand(self):
+        if self._manual is None:
+            from app.manual import Manual  # 5 kB of heap that a module in the field never needs
+
+            self._manual = Manual(self._files, self._net, self._clock, self._log)
+        return self._manual
+
+    def connect(self, host, port=21):
+        """Connect; returns the server's greeting."""
+        return self._by_hand().connect(host, port)
+
+    def login(self, username, password):
+        """Log in; returns the server's reply."""
+        return self._by_hand().login(username, password)
+
+    def check_file(self, filename):
+        """True if /usr holds a file of this name."""
+        return self._by_hand().check_file(filename)
+
+    def upload_file(self, path, filename):
+        """Send path + filename to the server's current folder; True if all of it is there."""
+        return self._by_hand().upload_file(path, filename)
+
+    def download_file(self, path, filename):
+        """Fetch `filename` from the server's current folder to path + filename; True if all of it is there."""
+        return self._by_hand().download_file(path, filename)
+
     # --- the machine
 
     def _enter(self, event):
@@ -173,6 +211,7 @@ class FtpManager(Manual):
             self._report.fail(e)
             event = "refused" if e.action == HALT else "failed"
         except Exception as e:
+            gc.collect()  # it may have been a MemoryError
             self._log.trace(e)
             error = Error(
                 "%s: %s" % (type(e).__name__, e),

@@ -32,6 +32,12 @@ def load_config(files, log):
     return None
 
 
+def forget(package, name):
+    """Give a module's memory back: app.config is 10 kB of texts that are needed again only when a setting is changed."""
+    usys.modules.pop(package.__name__ + "." + name, None)
+    delattr(package, name)
+
+
 def build(config, files, clock, log):
     """The manager on the real module."""
     from app.platform import quec
@@ -43,7 +49,7 @@ def build(config, files, clock, log):
 
 
 def main():
-    from app import VERSION
+    import app
     from app.log import Log
     from app.platform.clock import Clock
     from app.platform.files import Files
@@ -51,9 +57,10 @@ def main():
     clock = Clock()
     files = Files()
     log = Log(clock)
-    log.info("Ferry %s", VERSION)
+    log.info("Ferry %s", app.VERSION)
     config = load_config(files, log)
     if config:
+        forget(app, "config")
         log.set_level(config["log.level"])
         log.set_secrets([config["server.password"]])
         manager = build(config, files, clock, log)

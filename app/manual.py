@@ -13,7 +13,8 @@ TIMEOUT_S = 15
 class Manual:
     """One file at a time, by hand. Not for use while run() is under way on the same object."""
 
-    def __init__(self, files=None, net=None, clock=None, log=None):
+    def __init__(self, files, net, clock, log):
+        """Ports that are None are made: the note's own example has none to give."""
         if clock is None:
             from app.platform.clock import Clock
 

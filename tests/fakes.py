@@ -103,6 +103,7 @@ class _Writer:
         self._raw = b""
         self.path = path
         self.size = 0
+        self._is_closed = False
 
     def write(self, block):
         try:
@@ -116,6 +117,8 @@ class _Writer:
     def close(self):
         self._files._step("close", self.path)
         self._files.store[self.path] = self._raw
+        self._is_closed = True
 
     def abandon(self):
-        self._files.store.pop(self.path, None)
+        if not self._is_closed:
+            self._files.store.pop(self.path, None)

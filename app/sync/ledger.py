@@ -28,7 +28,9 @@ from app.sync.records import (
 _SEGMENTS = 64  # of the index, by the key's first byte: appending copies 1/64 of it
 _SLOT = 6
 _BATCH = 64  # records per read when loading: 2 KiB
-_SPARE = 64  # superseded records that are not worth a compaction
+_SPARE = 64  # superseded records that are not worth a compaction at the end of a cycle
+_SLACK = 512  # and in the middle of one; keeps the file below 65,536 records, the largest number in the index
+WAITING = 48  # records in RAM before those that are superseded are left out
 
 
 class Ledger:
@@ -47,6 +49,7 @@ class Ledger:
         self._reader = None
         self._tail = 0  # bytes of a torn record at the end
         self._seen = None
+        self._is_stale = False  # a compaction failed: the index is to be made again
         self.lost = ""  # why an older ledger could not be read, for the report
 
     # --- reading
@@ -112,9 +115,8 @@ class Ledger:
             self._point(entry.key, None)
 
     def _slots(self, key):
-        """(segment number, positions in it that may be of `key`)."""
-        number = key[0] % _SEGMENTS
-        segment = self._index[number]
+        """Positions in the key's segment of the index that may be of `key`."""
+        segment = self._index[key[0] % _SEGMENTS]
         part = key[1:5]
         at = segment.find(part)
         while at >= 0:
@@ -124,21 +126,32 @@ class Ledger:
 
     def _point(self, key, record):
         """Set, move or (None) remove the index's slot of a key."""
-        number = key[0] % _SEGMENTS
-        segment = self._index[number]
         for at in self._slots(key):
-            if self._key_at(segment, at) == key:
-                segment = segment[:at] + segment[at + _SLOT :]
-                self._live -= 1
+            entry = self._read(self._number_at(key, at))
+            if entry and entry.key == key:
+                self._drop_slot(key, at)
                 break
         if record is not None:
-            segment += key[1:5] + ustruct.pack(">H", record)
-            self._live += 1
-        self._index[number] = segment
+            self._add_slot(key, record)
 
-    def _key_at(self, segment, at):
-        entry = self._read(ustruct.unpack(">H", segment[at + 4 : at + _SLOT])[0])
-        return entry.key if entry else None
+    def _number_at(self, key, at):
+        return ustruct.unpack(">H", self._index[key[0] % _SEGMENTS][at + 4 : at + _SLOT])[0]
+
+    def _add_slot(self, key, number):
+        self._index[key[0] % _SEGMENTS] += key[1:5] + ustruct.pack(">H", number)
+        self._live += 1
+
+    def _drop_slot(self, key, at):
+        segment = self._index[key[0] % _SEGMENTS]
+        self._index[key[0] % _SEGMENTS] = segment[:at] + segment[at + _SLOT :]
+        self._live -= 1
+
+    def _slot_of(self, entry, number):
+        """Where the index says that record `number` is the current one of its key, or -1."""
+        for at in self._slots(entry.key):
+            if self._number_at(entry.key, at) == number:
+                return at
+        return -1
 
     def _read(self, number):
         if self._reader is None:
@@ -156,9 +169,9 @@ class Ledger:
         recent = self._recent.get(key)
         if recent:
             return None if recent.kind == FORGET else recent
-        segment = self._index[key[0] % _SEGMENTS]
+        self._make_right()
         for at in self._slots(key):
-            number = ustruct.unpack(">H", segment[at + 4 : at + _SLOT])[0]
+            number = self._number_at(key, at)
             entry = self._read(number)
             if entry and entry.key == key:
                 self._see(number)
@@ -169,26 +182,24 @@ class Ledger:
         if self._seen and number // 8 < len(self._seen):
             self._seen[number // 8] |= 1 << (number % 8)
 
-    def _is_current(self, entry, number):
-        segment = self._index[entry.key[0] % _SEGMENTS]
-        place = ustruct.pack(">H", number)
-        for at in self._slots(entry.key):
-            if segment[at + 4 : at + _SLOT] == place:
-                return True
-        return False
-
     # --- writing
 
     def put(self, kind, key, size=0, digest=b"", stamp=0, attempt=0, flags=0):
         """Note an entry; it counts at once, and is on flash after flush()."""
         entry = Entry(kind, key, size, digest, stamp, attempt, flags)
         self._waiting.append(entry)
-        if kind in (PUT_INTENT, PUT_VERIFIED, GET_INTENT):
-            self.pending[key] = entry
-        else:
-            self.pending.pop(key, None)
-            if kind != CANCEL:
-                self._recent[key] = entry
+        self._note(entry)
+        if len(self._waiting) > WAITING:  # the flash is full: keep what counts
+            self._waiting = [e for e in self._waiting if self._recent.get(e.key) is e or self.pending.get(e.key) is e]
+
+    def _note(self, entry):
+        """Let an entry that waits take effect."""
+        if entry.kind in (PUT_INTENT, PUT_VERIFIED, GET_INTENT):
+            self.pending[entry.key] = entry
+            return
+        self.pending.pop(entry.key, None)
+        if entry.kind != CANCEL:
+            self._recent[entry.key] = entry
 
     def forget(self, key):
         self.put(FORGET, key)
@@ -204,8 +215,9 @@ class Ledger:
         """Append what waits, in one write."""
         if not self._waiting:
             return
+        self._make_right()
         self._close_reader()
-        if self._count == 0 or self._count + len(self._waiting) > 65535:
+        if self._count == 0 or self._count > 2 * self._live + _SLACK:
             self.compact()
             return
         raw = b"\0" * ((RECORD_BYTES - self._tail) % RECORD_BYTES)
@@ -234,6 +246,7 @@ class Ledger:
 
     def watch(self):
         """Begin to note which entries are asked for: those that nobody asks for in a whole cycle belong to files that are gone."""
+        self._make_right()
         self._seen = bytearray(self._count // 8 + 1)
 
     def tidy(self, is_complete):
@@ -250,52 +263,74 @@ class Ledger:
         gone = 0
         for segment in self._index:
             for at in range(0, len(segment), _SLOT):
-                number = ustruct.unpack(">H", segment[at + 4 : at + _SLOT])[0]
-                if number // 8 < len(seen) and not seen[number // 8] & 1 << (number % 8):
-                    gone += 1
+                gone += _is_unseen(seen, ustruct.unpack(">H", segment[at + 4 : at + _SLOT])[0])
         return gone
 
     def compact(self, seen=None):
-        """Write the live entries (of those in `seen`, if given) to a new file and put it in the old one's place."""
+        """Write the live entries (of those in `seen`, if given) to a new file and put it in the old one's place.
+
+        The index is changed in place, there is no room for a second one: a slot that has its new number is never looked at
+        again, because new numbers only ever run behind the old ones. A failure is answered by reading the old file again."""
         self._seen = None  # the records get new numbers
         salt = (self._salt + 1) & 0xFFFFFFFF
-        index = [b""] * _SEGMENTS  # made beside the old one, which stays right until the rename
-        live = 0
+        self._is_stale = True
         writer = self._files.writer(self._path + ".new")
         try:
             writer.write(encode(Entry(HEADER, MAGIC, 0, b"", salt, 0, VERSION), 0, 0))
-            count = 1
-            for entry in self._kept(seen):
-                writer.write(encode(entry, salt, count))
-                index[entry.key[0] % _SEGMENTS] += entry.key[1:5] + ustruct.pack(">H", count)
-                count += 1
-            live = count - 1
+            count = self._move_live(writer, salt, seen)
+            for entry in self._recent.values():
+                if entry.kind != FORGET:
+                    writer.write(encode(entry, salt, count))
+                    self._add_slot(entry.key, count)
+                    count += 1
             for entry in self.pending.values():
                 writer.write(encode(entry, salt, count))
                 count += 1
             writer.close()
-        except Exception:
-            writer.abandon()
-            raise
         finally:
+            writer.abandon()
             self._close_reader()
         self._files.commit(self._path + ".new", self._path, writer.size)
+        self._is_stale = False
         self._salt = salt
-        self._index = index
-        self._live = live
         self._count = count
         self._tail = 0
         self._waiting = []
         self._recent = {}
 
-    def _kept(self, seen):
-        """The live entries (of those in `seen`, if given), and those that wait."""
+    def _move_live(self, writer, salt, seen):
+        count = 1
         for number in range(1, self._count):
-            if seen and number // 8 < len(seen) and not seen[number // 8] & 1 << (number % 8):
-                continue
             entry = self._read(number)
-            if entry and self._is_current(entry, number) and entry.key not in self._recent:
-                yield entry
-        for entry in self._recent.values():
-            if entry.kind != FORGET:
-                yield entry
+            at = self._slot_of(entry, number) if entry else -1
+            if at < 0:
+                continue
+            self._drop_slot(entry.key, at)
+            if entry.key in self._recent or _is_unseen(seen, number):
+                continue
+            writer.write(encode(entry, salt, count))
+            self._add_slot(entry.key, count)
+            count += 1
+        return count
+
+    def _make_right(self):
+        """After a compaction that failed half way: read the file again; what waits still waits."""
+        if self._is_stale:
+            self._index = [b""] * _SEGMENTS
+            self._live = 0
+            self.pending = {}
+            if self._count:  # else there is no file yet
+                stream = self._files.open(self._path, "rb")
+                try:
+                    self._bytes(stream, RECORD_BYTES)
+                    self._read_records(stream)
+                finally:
+                    stream.close()
+                    self._close_reader()
+            for entry in self._waiting:
+                self._note(entry)
+            self._is_stale = False
+
+
+def _is_unseen(seen, number):
+    return bool(seen) and number // 8 < len(seen) and not seen[number // 8] & 1 << (number % 8)

@@ -1,6 +1,6 @@
 # What lies in a folder of the module: paths and sizes, in the order of the names, a bounded batch of each folder at a time.
 
-BATCH = 64  # entries of a folder held at once: about 8 kB
+BATCH = 32  # entries of a folder held at once: about 4 kB; more would mean fewer looks at large folders
 DEPTH = 8  # folders below the first; deeper ones are left out and said
 
 

@@ -1,10 +1,12 @@
 """Ferry as flashed to a simulated module: its files, its settings, its boots under a real MicroPython."""
 
 import json
+import os
 import signal
 import subprocess
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.device.ftpd import USER
 from tools.device_files import ROOT
@@ -18,6 +20,9 @@ HEAP = "256k"
 
 # The firmware's own file, made at the first boot.
 FIRMWARE_FILE = "system_config.json"
+
+# Where the simulated flash keeps what is written and not yet committed.
+UNCOMMITTED = ".open~"
 
 
 @dataclass
@@ -109,10 +114,14 @@ class Ferry:
         return sorted(path.name for path in (self.usr / ".ferry").glob("*"))
 
     def _walk(self):
-        for path in self.usr.rglob("*"):
-            name = str(path.relative_to(self.usr))
-            if path.is_file() and name != FIRMWARE_FILE and ".open~" not in name:
-                yield name, path
+        """Like rglob(), but for folders that come and go meanwhile."""
+        for folder, folders, names in os.walk(self.usr):
+            if UNCOMMITTED in folders:
+                folders.remove(UNCOMMITTED)
+            for path in (Path(folder, name) for name in names):
+                name = str(path.relative_to(self.usr))
+                if name != FIRMWARE_FILE:
+                    yield name, path
 
     def blocks(self):
         """Blocks of littlefs that /usr takes now, counted as the simulated flash counts them."""
@@ -124,10 +133,11 @@ class Ferry:
 
     # --- running
 
-    def boot(self, cycles=1, on_event=None, before="", main=None, **world):
+    def boot(self, cycles=1, on_event=None, on_line=None, before="", main=None, **world):
         """Boot the module until it ends; `cycles` 0 is for ever. `before` is run before main.py, in its place is `main`.
 
-        `on_event(event, process)` hears each event while the module goes on; it may signal the process."""
+        `on_event(event, process)` and `on_line(line, process)`, where a line may be an event's, hear what the module says
+        while it goes on; they may signal the process."""
         (self.usr / "main.py").write_text(before + "\n" + ((ROOT / "main.py").read_text() if main is None else main))
         path = self._folder / "world.json"
         world = dict(world, root=str(self.root), stubs=str(ROOT / "tools" / "qpycom_stubs"), cycles=cycles)
@@ -141,7 +151,7 @@ class Ferry:
             watchdog = threading.Timer(HANG_S, lambda: (is_hung.set(), process.kill()))
             watchdog.start()
             try:
-                self._read(process, found, on_event)
+                self._read(process, found, on_event, on_line)
                 found.status = process.wait()
             finally:
                 watchdog.cancel()
@@ -149,7 +159,7 @@ class Ferry:
         assert not is_hung.is_set(), "hung; its last lines:\n" + "\n".join(found.lines[-20:])
         return found
 
-    def _read(self, process, found, on_event):
+    def _read(self, process, found, on_event, on_line):
         for raw in process.stdout:
             line = raw.decode("utf-8", "replace").rstrip("\n")
             text, mark, event = line.partition(EVENT_MARK)
@@ -159,6 +169,8 @@ class Ferry:
                 found.events.append(json.loads(event))
                 if on_event:
                     on_event(found.events[-1], process)
+            if on_line:
+                on_line(line, process)
 
     def sync(self, cycles=1, **more):
         """boot(), which must end by itself after good cycles."""

@@ -20,6 +20,8 @@ with warnings.catch_warnings():  # up to Python 3.11 it takes asyncore from the 
 USER = "ferry"
 _POLL_S = 0.01
 
+_TRANSFERS = ("STOR", "APPE", "RETR", "MLSD", "NLST", "LIST")
+
 DROP = object()  # a hook's answer: the command is not answered at all
 KILL = object()  # a hook's answer: every connection is reset and nobody listens any more
 
@@ -36,8 +38,10 @@ class Ftpd:
         self.commands = []
         self.moved = {"up": 0, "down": 0}
         self.extra_names = []  # listed beside what is there
+        self.is_patient = False  # a transfer without a data connection waits for one; else it is refused, as usual
         self.on_command = self.on_data = self.on_step = None
         self._server = None
+        self._is_killed = False
         self._jobs = collections.deque()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ftpd", daemon=True)
@@ -65,7 +69,8 @@ class Ftpd:
         self._wait_for_jobs()
 
     def kill(self):
-        """Reset every connection and stop listening, at the thread's next turn."""
+        """Reset every connection and stop listening, at the thread's next turn; no further command is heard."""
+        self._is_killed = True
         self._jobs.append(self._close)
 
     def put(self, name, content):
@@ -108,6 +113,7 @@ class Ftpd:
         if not self._server:
             self._server = FTPServer(("127.0.0.1", self.port), _handler(self), ioloop=IOLoop())
             self.port = self._server.address[1]
+            self._is_killed = False
 
     def _close(self):
         server, self._server = self._server, None
@@ -118,6 +124,8 @@ class Ftpd:
             server.close_all()
 
     def _heard(self, line, verb, argument, place):
+        if self._is_killed:  # the rest of what came in the same read
+            return DROP
         self.commands.append(line)
         answer = self.on_command(verb, argument, place) if self.on_command else None
         if answer is KILL:
@@ -179,6 +187,8 @@ def _handler(ftpd):
         def pre_process_command(self, line, cmd, arg):
             answer = ftpd._heard(line, cmd, arg, self._place)
             self._place += 1
+            if answer is None and cmd in _TRANSFERS and not (ftpd.is_patient or self._has_data_connection()):
+                answer = "425 Use PORT or PASV first."
             if answer is None:
                 super().pre_process_command(line, cmd, arg)
             elif answer is not DROP:
@@ -186,6 +196,14 @@ def _handler(ftpd):
                 if answer.startswith("421"):
                     self.close_when_done()
             ftpd._step()
+
+        def close(self):
+            if self._in_dtp_queue:  # a file that waits for its data connection: pyftpdlib leaves it open
+                self._in_dtp_queue[0].close()
+            super().close()
+
+        def _has_data_connection(self):
+            return self.data_channel or self._dtp_acceptor or self._dtp_connector
 
     Handler.authorizer.add_user(USER, "", str(ftpd.root), perm="elradfmwMT")
     return Handler

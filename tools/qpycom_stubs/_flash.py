@@ -2,6 +2,8 @@
 # for 'w' keeps its old content until flush() or close(); a write without room raises OSError(28), after which close()
 # reports success and commits nothing. Private to the shims. Not simulated: data appended or written after a flush() is
 # visible at once, where littlefs shows it at the next flush() or close().
+#
+# Where /usr is a file system of its own on a simulated flash (_world.flash) nothing of this is played: the real one does it.
 import os
 from io import open as host_open
 
@@ -20,6 +22,7 @@ _HIDDEN_NAME = ".open~"  # folder in /usr on the host for uncommitted content: o
 
 _used_blocks = -1  # -1: not walked yet
 _hidden_count = 0
+_open_files = []  # on a simulated flash
 
 
 def blocks_of(size_bytes: int) -> int:
@@ -31,6 +34,8 @@ def blocks_of(size_bytes: int) -> int:
 def used_blocks() -> int:
     """Blocks in use in /usr; the first call walks the whole folder."""
     global _used_blocks
+    if _world.flash:
+        return 0
     if _used_blocks < 0:
         _used_blocks = _EMPTY_BLOCKS + _tree_blocks(_world.host_path("/usr"))
     return _used_blocks
@@ -39,6 +44,8 @@ def used_blocks() -> int:
 def reserve(blocks: int) -> None:
     """Takes blocks; OSError(28) where there are not as many."""
     global _used_blocks
+    if _world.flash:
+        return
     if blocks > 0 and used_blocks() + blocks > _world.flash_blocks - _RESERVED_BLOCKS:
         raise OSError(28)
     _used_blocks = used_blocks() + blocks
@@ -61,6 +68,8 @@ def stat(host: str) -> tuple:
 
 def blocks_at(host: str) -> int:
     """Blocks that a host path takes now; 0 if there is nothing."""
+    if _world.flash:
+        return 0
     try:
         mode, size = stat(host)
     except OSError as error:
@@ -72,6 +81,10 @@ def blocks_at(host: str) -> int:
 
 def entries(host: str) -> object:
     """Yields (name, mode, 0, size) of each entry of a host folder."""
+    if _world.flash:
+        for name, mode, _, size in os.ilistdir(host):
+            yield name, mode, 0, size if mode == FILE_MODE else 0
+        return
     names = os.ilistdir(host) if _world.IS_MICROPYTHON else [(name,) for name in os.listdir(host)]
     for entry in names:
         if entry[0] == _HIDDEN_NAME:
@@ -103,6 +116,8 @@ def open_file(path: str, mode: str = "r", encoding: str = "utf-8") -> object:
     is_text = "b" not in mode
     kind = mode.replace("b", "").replace("t", "")
     host = _world.host_path(path)
+    if _world.flash and kind == "r":
+        return FlashFile(host, mode)
     if kind == "r":
         if stat(host)[0] == DIR_MODE:  # the host of MicroPython would open a folder
             raise OSError(21)
@@ -115,11 +130,13 @@ def open_file(path: str, mode: str = "r", encoding: str = "utf-8") -> object:
     if is_read_only(path):
         return -1
     check_name(path)
-    return File(host, kind, is_text)
+    return FlashFile(host, mode) if _world.flash else File(host, kind, is_text)
 
 
 def clear_hidden() -> None:
     """At boot and at the end: what was not committed when the power went is gone."""
+    if _world.flash:
+        return
     hidden = _world.host_path("/usr/" + _HIDDEN_NAME)
     try:
         names = os.listdir(hidden)
@@ -149,6 +166,58 @@ def _hidden_path() -> str:
             raise
     _hidden_count += 1
     return "%s/%d" % (folder, _hidden_count)
+
+
+def close_all() -> None:
+    """Closes what the app left open. Here and not in the garbage collector: a device written in Python cannot run there."""
+    for file in _open_files[:]:
+        file.close()
+
+
+class FlashFile:
+    """An open file of the real file system on the simulated flash, which stays reachable until it is closed."""
+
+    def __init__(self, path: str, mode: str) -> None:
+        try:
+            self._file = file = host_open(path, mode)
+        except OSError as error:
+            raise _world.firmware_error(error)
+        self.read, self.readline, self.readlines, self.readinto = file.read, file.readline, file.readlines, file.readinto
+        self.seek, self.tell = file.seek, file.tell
+        _open_files.append(self)
+        _world.open_files += 1
+
+    def write(self, data: object) -> int:
+        return self._call(self._file.write, data)
+
+    def flush(self) -> None:
+        self._call(self._file.flush)
+
+    def close(self) -> None:
+        if self in _open_files:
+            try:
+                self._call(self._file.close)
+            finally:
+                _open_files.remove(self)
+                _world.open_files -= 1
+
+    def _call(self, method: object, *args: object) -> object:
+        try:
+            return method(*args)
+        except OSError as error:
+            raise _world.firmware_error(error)
+
+    def __enter__(self) -> object:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __iter__(self) -> object:
+        return self._file
+
+    def __next__(self) -> object:
+        return next(self._file)
 
 
 class File:

@@ -43,6 +43,8 @@ def stat(path: str) -> tuple:
 def statvfs(path: str) -> tuple:
     if not _world.host_path(path)[len(_world.prefix) :].strip("/"):
         return (0,) * 10
+    if _world.flash:
+        return os.statvfs(path)
     free = _world.flash_blocks - _flash.used_blocks()
     return (_flash.BLOCK_BYTES, _flash.BLOCK_BYTES, _world.flash_blocks, free, free, 0, 0, 0, 0, 255)
 

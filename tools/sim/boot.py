@@ -1,14 +1,18 @@
 # Plays the firmware for one boot of the simulated module: `micropython boot.py WORLD.json`, or CPython as the fallback.
 # Makes the module's folder the only file system, the shims in tools/qpycom_stubs the only modules, then runs
 # /usr/main.py. stdout carries the app's own lines and one line per event: "\x1e" + JSON. Started by tools/sim; never by
-# the app. Exit status: 0 main.py ended, 1 it raised, 75 the module restarts, 130 Ctrl-C.
+# the app. Exit status: 0 main.py ended, 1 it raised, 75 the module restarts, 76 the power went, 130 Ctrl-C.
+# With "flash" in WORLD.json /usr is a real littlefs or FAT on a simulated flash (nor.py).
 import builtins
 import json
 import sys
 
 IS_MICROPYTHON = sys.implementation.name == "micropython"
 STATUS_RESTART = 75
+STATUS_POWER_CUT = 76
 STATUS_CTRL_C = 130
+_usr = None  # boot_flash.Usr, where there is a simulated flash
+_PowerCut = ()
 _CORE_MODULES = ("gc", "math", "micropython", "uctypes", "ucryptolib") if IS_MICROPYTHON else ("math",)
 
 
@@ -62,6 +66,8 @@ def watch(manager: type, cycles: int) -> None:
     seen = [0]
 
     def on_event(self: object, kind: str, data: object) -> None:
+        if kind == "cycle" and _usr:
+            emit("flash", [_usr.counts()])
         emit(kind, data)
         if kind == "cycle":
             seen[0] += 1
@@ -79,6 +85,8 @@ def start_on_micropython(config: dict) -> Firmware:
     real_import = builtins.__import__
     vfs.umount("/")
     vfs.mount(vfs.VfsPosix(config["root"]), "/")
+    if _usr:
+        _usr.mount()
     vfs.mount(vfs.VfsPosix(tools), "/.firmware")
     os.chdir("/")
     shim_names = [name[:-3] for name in os.listdir("/.firmware/" + package) if name.endswith(".py")]
@@ -108,14 +116,18 @@ def start_on_micropython(config: dict) -> Firmware:
 
 
 def run_main(scope: dict) -> int:
-    """Runs /usr/main.py; the exit status of this boot."""
+    """The firmware's own first step, then /usr/main.py; the exit status of this boot."""
     scope["__name__"] = "__main__"
     try:
+        make_system_config()
         with _flash.open_file("/usr/main.py") as source:
             code = compile(source.read(), "/usr/main.py", "exec")
         exec(code, scope)
     except SystemExit:
         pass  # on the module: quietly to the REPL
+    except _PowerCut:
+        emit("power_cut")
+        return STATUS_POWER_CUT
     except KeyboardInterrupt:
         return STATUS_CTRL_C
     except _world.Restart as restart:
@@ -138,9 +150,13 @@ def make_system_config() -> None:
 
 
 def main() -> int:
-    global _world, _flash, print_exception
+    global _world, _flash, _usr, _PowerCut, print_exception
     with open(sys.argv[1]) as source:
         config = json.load(source)
+    if config.get("flash"):
+        import boot_flash
+
+        _usr, _PowerCut = boot_flash.Usr(config["flash"], config.get("seed", 1)), boot_flash.PowerCut
     if IS_MICROPYTHON:
         firmware = start_on_micropython(config)
         prefix, print_exception = "", sys.print_exception
@@ -154,7 +170,6 @@ def main() -> int:
     _flash = firmware.import_module("_flash")
     _flash.clear_hidden()
     try:
-        make_system_config()
         if IS_MICROPYTHON:
             builtins.open = _flash.open_file
             builtins.__import__ = firmware.import_module
@@ -162,6 +177,9 @@ def main() -> int:
         return run_main(boot_cpython.app_scope(firmware, _flash))
     finally:
         _flash.clear_hidden()
+        if _usr:
+            _usr.switch_off(_flash.close_all)
+            emit("wear", _usr.wear())
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def flash(usr, config):
     (usr / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def write_world(path, root, cycles, seed):
+def write_world(path, root, cycles, seed, flash=None):
     """What boot.py has to know; everything else has its default there."""
     world = {
         "root": str(root),
@@ -49,5 +49,6 @@ def write_world(path, root, cycles, seed):
         "cycles": cycles,
         "seed": seed,
         "imei": IMEI,
+        "flash": flash,
     }
     path.write_text(json.dumps(world), encoding="utf-8")

@@ -24,6 +24,7 @@ COUNTS = (
 class Record:
     def __init__(self):
         self.cycles = []
+        self.wear = []  # erases of each block of a simulated flash since the first boot
         self._open = _new()
 
     def feed(self, event: Event):
@@ -39,6 +40,10 @@ class Record:
                 cycle["skipped"].append({"direction": direction, "path": path, "reason": reason})
             case "error", [name, step, code, text, advice]:
                 cycle["errors"].append({"class": name, "step": step, "code": code, "text": text, "advice": advice})
+            case "flash", [counts]:
+                cycle["flash"] = counts
+            case "wear", counts:
+                self.wear = [a + b for a, b in zip(self.wear or [0] * len(counts), counts, strict=True)]
             case "cycle", [counts]:
                 cycle.update((name, counts.get(name)) for name in COUNTS)
                 self.cycles.append(cycle)

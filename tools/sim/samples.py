@@ -5,8 +5,8 @@ import random
 ALL_BYTES = bytes(range(256))
 
 
-def fill_module(usr, seed):
-    """Files that a module might hold in /usr, the firmware's own among them."""
+def fill_module(usr, seed, largest=1_000_003):
+    """Files that a module might hold in /usr, the firmware's own among them; the biggest of `largest` bytes."""
     noise = random.Random(seed)
     _write(
         usr,
@@ -19,7 +19,7 @@ def fill_module(usr, seed):
             "data/100% [done] #1 *.txt": b"not a pattern\n",
             "data/" + "n" * 196 + ".txt": b"a name of 200 characters\n",
             "data/deep/deeper/deepest/note.txt": b"nested\n",
-            "data/capture.bin": noise.randbytes(1_000_003),
+            "data/capture.bin": noise.randbytes(largest),
             "data/unfinished.part": b"a temp name stays here\n",
             "system_config.json": b'{"replFlag": 0}',
             "user_apn.json": b"{}",
@@ -29,8 +29,8 @@ def fill_module(usr, seed):
     )
 
 
-def fill_server(updates, seed):
-    """Files that wait for the module in the server's update folder."""
+def fill_server(updates, seed, largest=100_003):
+    """Files that wait for the module in the server's update folder; the biggest of `largest` bytes."""
     noise = random.Random(seed + 1)
     _write(
         updates,
@@ -40,7 +40,7 @@ def fill_server(updates, seed):
             "news/no final newline.txt": b"one\ntwo",
             "news/empty.txt": b"",
             "all bytes.bin": ALL_BYTES,
-            "firmware/image.bin": noise.randbytes(100_003),
+            "firmware/image.bin": noise.randbytes(largest),
             "system_config.json": b"must not arrive\n",
         },
     )

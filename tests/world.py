@@ -1,0 +1,191 @@
+"""Ferry on CPython with real sockets: FtpManager over a folder that plays the module's flash, and a session for one server.
+
+Time is the real one, `speed` times as fast, and pauses pass at once: a time-out of 15 s takes 0.3 s at FAST.
+"""
+
+import json
+import os
+import sys
+import time
+import types
+from contextlib import contextmanager
+
+import pytest
+
+from app.config import parse
+from app.ftp import FTP
+from app.log import Log
+from app.platform.sockets import Net
+from app.proto.session import Session
+from ftp_manager import FtpManager
+
+FAST = 50
+DEVICE = "m1"
+
+_PERIOD_MS = 1 << 30
+
+
+class FastClock:
+    """The Clock port: the real clock at `speed`, and what was slept through on top."""
+
+    def __init__(self, speed=1):
+        self._speed = speed
+        self._slept_ms = 0
+
+    def ticks_ms(self):
+        return (int(time.monotonic() * 1000 * self._speed) + self._slept_ms) % _PERIOD_MS
+
+    def ticks_diff(self, later, earlier):
+        return (later - earlier + _PERIOD_MS // 2) % _PERIOD_MS - _PERIOD_MS // 2
+
+    def sleep_ms(self, ms):
+        self._slept_ms += ms
+
+
+class FastNet(Net):
+    """The real Net, whose time-outs pass at `speed`."""
+
+    def __init__(self, speed=1):
+        Net.__init__(self, lambda low, high: low)
+        self._speed = speed
+
+    def connect(self, host, port, timeout_s):
+        connection = Net.connect(self, host, port, timeout_s / self._speed)
+        set_timeout = connection.set_timeout
+        connection.set_timeout = lambda seconds: set_timeout(seconds / self._speed)
+        return connection
+
+
+class UpLink:
+    """The Link port of a module that has a network."""
+
+    def wait_ready(self, timeout_s):
+        pass
+
+    def address(self):
+        return "127.0.0.1"
+
+
+class StrictLog(Log):
+    """A fault in the program fails the test, in place of being logged."""
+
+    def trace(self, error):
+        raise error
+
+
+class _FolderUos:
+    """What app/platform/files.py asks of uos, with the folder `root` as the module's root."""
+
+    def __init__(self, root):
+        self._root = str(root)
+
+    def real(self, path):
+        return self._root + "/" + path.lstrip("/")
+
+    def stat(self, path):
+        found = os.stat(self.real(path))
+        return (found.st_mode & 0o170000, 0, 0, 0, 0, 0, found.st_size, 0, 0, 0)
+
+    def ilistdir(self, path):
+        with os.scandir(self.real(path)) as entries:
+            for entry in entries:
+                yield (entry.name, 0x4000, 0, 0) if entry.is_dir() else (entry.name, 0x8000, 0, entry.stat().st_size)
+
+    def mkdir(self, path):
+        os.mkdir(self.real(path))
+
+    def remove(self, path):
+        os.remove(self.real(path))
+
+    def rename(self, old, new):
+        os.replace(self.real(old), self.real(new))
+
+    def statvfs(self, path):
+        return (4096, 4096, 4096, 4096, 4096, 0, 0, 0, 0, 255)
+
+
+class World:
+    """`put()` and `files` are the module's flash, `manager()` boots Ferry on it; each boot reads the same flash."""
+
+    def __init__(self, root, files):
+        self.usr = root / "usr"
+        self.usr.mkdir()
+        self._files = files
+        self.log = []
+
+    def put(self, name, data):
+        path = self.usr / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def got(self):
+        """What came down: name -> bytes."""
+        top = self.usr / "got"
+        return {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+
+    def manager(self, server, settings=(), speed=1):
+        """FtpManager for `server`. /usr/data goes up; `settings` are "section.key": value over that."""
+        values = {
+            "device.id": DEVICE,
+            "server.host": server.host,
+            "server.port": server.port,
+            "server.user": getattr(server, "user", "u"),
+            "server.password": getattr(server, "password", "p"),
+            "upload.from": "/usr/data",
+            "upload.to": "",
+            "download.from": "",
+            "download.to": "/usr/got",
+            **dict(settings),
+        }
+        data = {}
+        for key, value in values.items():
+            section, _, name = key.partition(".")
+            data.setdefault(section, {})[name] = value
+        clock = FastClock(speed)
+        log = StrictLog(clock, out=self.log.append)
+        config = parse(json.dumps(data).encode())
+        return FtpManager(
+            config, self._files, FastNet(speed), clock, UpLink(), log, lambda low, high: low, lambda: "860000000000000"
+        )
+
+    def cycle(self, server, settings=(), speed=1):
+        """Boot, and one cycle."""
+        return self.manager(server, settings, speed).run_cycle()
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    uos = _FolderUos(tmp_path)
+    if "uos" not in sys.modules:
+        monkeypatch.setitem(sys.modules, "uos", types.ModuleType("uos"))
+    from app.platform import files
+
+    monkeypatch.setattr(files, "uos", uos)
+    monkeypatch.setattr(files, "open", lambda path, mode: open(uos.real(path), mode), raising=False)
+    return World(tmp_path, files.Files())
+
+
+@contextmanager
+def session(server, speed=1, login=True, **options):
+    """A Session with `server`, logged in unless `login` is False."""
+    opened = Session(FastNet(speed), FastClock(speed), 15, **options)
+    try:
+        opened.open(server.host, server.port)
+        if login:
+            opened.start_login("u", "p")
+            opened.settle()
+        yield opened
+    finally:
+        opened.close()
+
+
+@contextmanager
+def client(server, speed=1):
+    """An FTP client that is logged in to `server`."""
+    ftp = FTP(net=FastNet(speed), clock=FastClock(speed))
+    try:
+        ftp.connect(server.host, server.port)
+        ftp.login(getattr(server, "user", "u"), getattr(server, "password", "p"))
+        yield ftp
+    finally:
+        ftp.close()
