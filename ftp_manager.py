@@ -12,16 +12,18 @@ from app.proto.session import Session
 from app.sync.download import Downloader
 from app.sync.ledger import Ledger
 from app.sync.plan import REMOVE, SKIP, plan_upload
-from app.sync.records import SERVER, get_key, put_key, server_key
+from app.sync.records import BOOTS, BOOTS_KEY, SERVER, get_key, put_key, server_key
 from app.sync.report import Report
-from app.sync.rules import STATE_FOLDER, is_protected, is_selected, remote_path, why_unsendable
+from app.sync.room import Candidate, make_room
+from app.sync.rules import STATE_FOLDER, is_protected, is_selected, mount_of, remote_path, why_unsendable
 from app.sync.scan import walk
 from app.sync.upload import Upload, Uploader
 
 # state -> {event: next state}. A cycle runs from "due", "retry" or "probe" to one of the RESTING states.
 TRANSITIONS = {
     "RECOVER": {"ready": "IDLE", "failed": "BACKOFF"},  # settle what a power cut left behind
-    "IDLE": {"due": "LINK"},  # in step, waiting for the next cycle
+    "IDLE": {"due": "ROOM"},  # in step, waiting for the next cycle
+    "ROOM": {"roomy": "LINK", "failed": "BACKOFF"},  # make room in a full flash, with or without a link
     "LINK": {"up": "SCAN", "failed": "BACKOFF"},  # wait for the network
     "SCAN": {"found": "SESSION", "more": "UPLOAD", "failed": "BACKOFF"},  # what is new here
     "SESSION": {
@@ -32,8 +34,8 @@ TRANSITIONS = {
     "UPLOAD": {"sent": "UPDATE", "more": "SCAN", "failed": "BACKOFF", "refused": "HALT"},
     "UPDATE": {"fetched": "REPORT", "failed": "BACKOFF", "refused": "HALT"},  # what is new there
     "REPORT": {"reported": "IDLE", "failed": "BACKOFF"},
-    "BACKOFF": {"retry": "LINK", "recover": "RECOVER"},  # something passing failed
-    "HALT": {"probe": "LINK"},  # the login is refused: one try an hour
+    "BACKOFF": {"retry": "ROOM", "recover": "RECOVER"},  # something passing failed
+    "HALT": {"probe": "ROOM"},  # the login is refused: one try an hour
 }
 RESTING = ("IDLE", "BACKOFF", "HALT")
 
@@ -78,11 +80,14 @@ class FtpManager:
         self._is_stopped = False
         self._is_wanted = False
         self._cycles = 0
+        self._boots = 0
+        self._bad_boots = 0  # boots without a good cycle, this one included
         self._last_good = 0
         self.state = "RECOVER"
         self.changes = []  # the last changes of state, (old, event, new)
         self._steps = {
             "RECOVER": self._do_recover,
+            "ROOM": self._do_room,
             "LINK": self._do_link,
             "SCAN": self._do_scan,
             "SESSION": self._do_session,
@@ -97,7 +102,7 @@ class FtpManager:
         """Hears what happens, for a display or a lamp; override it. Must return soon and must not raise.
 
         kind and data: "state" (old, event, new) · "file" (direction, path, bytes) · "progress" (bytes so far,) ·
-        "up" (path, remote, bytes) · "down" (remote, path, bytes) · "skip" (direction, path, reason) ·
+        "up" (path, remote, bytes) · "down" (remote, path, bytes) · "skip" (direction, path, reason) · "drop" (path, bytes) ·
         "error" (class, step, code, text, advice) · "cycle" (dict of numbers)."""
 
     def run(self):
@@ -105,12 +110,12 @@ class FtpManager:
         while not self._is_stopped:
             try:
                 self.run_cycle()
+                self._rest()
             except Exception as e:  # the report of a fault failed itself, for want of memory most likely
                 self._end_session()
-                self.state = "BACKOFF"
                 gc.collect()
                 self._log.trace(e)
-            self._rest()
+                self._clock.sleep_ms(SLICE_MS)
         self._is_stopped = False
 
     def run_cycle(self):
@@ -143,6 +148,8 @@ class FtpManager:
             "state": self.state,
             "device": self._device,
             "cycles": self._cycles,
+            "boots": self._boots,
+            "bad_boots": self._bad_boots,
             "last_good": self._last_good,
             "failures": self._backoff.failures,
             "parked": self._report.parked_count(),
@@ -252,17 +259,46 @@ class FtpManager:
         self._ledger.load()
         if self._ledger.lost:
             self._log.warning("%s: files go again under the same names", self._ledger.lost)
+        entry = self._ledger.find(BOOTS_KEY)
+        self._boots = entry.stamp + 1 if entry else 1
+        self._bad_boots = entry.size + 1 if entry else 1
+        self._ledger.put(BOOTS, BOOTS_KEY, self._bad_boots, stamp=self._boots)
+        self._ledger.flush()
         self._is_recovered = True
         return "ready"
 
+    def _do_room(self):
+        config = self._config
+        mounts = []
+        for rule in config["upload"]:
+            if rule["from"] and (rule["drop_unsent"] or config["storage.when_full"] == "drop"):
+                mount = mount_of(rule["from"])
+                if mount not in mounts and self._has_name():
+                    mounts.append(mount)
+        for mount in mounts:
+            make_room(self._files, mount, config["storage.low_blocks"], self._droppable, self._report)
+        return "roomy"
+
+    def _has_name(self):
+        """The device's name is in the remote paths, and so in the ledger's keys."""
+        self._device = self._device or self._imei()
+        return bool(self._device)
+
+    def _droppable(self, mount):
+        """The files of all rules on one mount, with what the ledger knows of them."""
+        is_drop = self._config["storage.when_full"] == "drop"
+        for rule, path, size, remote in self._files_to_send():
+            if mount_of(path) == mount:
+                done = self._ledger.find(put_key(path, remote))
+                is_sent = done and done.is_of(size, self._digest(path, size))
+                if is_drop or not is_sent:
+                    yield Candidate(path, size, done.number if is_sent else None, rule["drop_unsent"])
+
     def _do_link(self):
         self._link.wait_ready(LINK_WAIT_S)
-        if not self._device:
-            self._device = self._imei()
-            if not self._device:
-                raise LinkError(
-                    "the modem does not tell its IMEI", step="link", advice="set device.id, or restart the module"
-                )
+        if not self._has_name():
+            advice = "set device.id, or restart the module"
+            raise LinkError("the modem does not tell its IMEI", step="link", advice=advice)
         self._found = self._scan()
         self._is_all_seen = True
         self._ledger.watch()
@@ -343,6 +379,11 @@ class FtpManager:
         result = self._report.result
         if result.error:
             return "failed"
+        if self._bad_boots > 1:
+            self._ledger.put(BOOTS, BOOTS_KEY, 0, stamp=self._boots)
+            self._ledger.flush()
+        self._bad_boots = 0
+        self._ledger.find(BOOTS_KEY)  # it is of no file, and must not be taken for one that is gone
         self._ledger.tidy(self._is_all_seen)
         result.ok = True
         self._backoff.reset()
@@ -373,24 +414,25 @@ class FtpManager:
 
     # --- scan and plan
 
+    def _files_to_send(self):
+        """Yield (rule, path, size, remote path) of every file that the rules select."""
+        for rule in self._config["upload"]:
+            top = rule["from"].rstrip("/")
+            if not top:
+                continue
+            for path, size in walk(self._files, top, is_protected, self._too_deep):
+                relative = path[len(top) + 1 :]
+                if is_selected(relative, rule["include"], rule["exclude"]):
+                    yield rule, path, size, remote_path(rule["to"], self._device, relative)
+
     def _scan(self):
         """Yield an Upload for every file that has to go."""
-        for rule in self._config["upload"]:
-            if rule["from"]:
-                for found in self._scan_rule(rule):
-                    yield found
-
-    def _scan_rule(self, rule):
-        top = rule["from"].rstrip("/")
-        for path, size in walk(self._files, top, is_protected, self._too_deep):
-            relative = path[len(top) + 1 :]
-            if not is_selected(relative, rule["include"], rule["exclude"]):
-                continue
+        for rule, path, size, remote in self._files_to_send():
             reason = why_unsendable(path)
             if reason:
                 self._report.skipped("up", path, reason)
                 continue
-            upload = self._plan(rule, path, size, remote_path(rule["to"], self._device, relative))
+            upload = self._plan(rule, path, size, remote)
             if upload:
                 yield upload
 

@@ -32,10 +32,12 @@ def load_config(files, log):
     return None
 
 
-def forget(package, name):
-    """Give a module's memory back: app.config is 10 kB of texts that are needed again only when a setting is changed."""
-    usys.modules.pop(package.__name__ + "." + name, None)
-    delattr(package, name)
+def forget_config():
+    """Give the memory of app.config back: 10 kB of texts that are needed again only when a setting is changed."""
+    import app
+
+    usys.modules.pop("app.config", None)
+    del app.config
 
 
 def build(config, files, clock, log):
@@ -49,7 +51,7 @@ def build(config, files, clock, log):
 
 
 def main():
-    import app
+    from app import VERSION
     from app.log import Log
     from app.platform.clock import Clock
     from app.platform.files import Files
@@ -57,10 +59,10 @@ def main():
     clock = Clock()
     files = Files()
     log = Log(clock)
-    log.info("Ferry %s", app.VERSION)
+    log.info("Ferry %s", VERSION)
     config = load_config(files, log)
     if config:
-        forget(app, "config")
+        forget_config()
         log.set_level(config["log.level"])
         log.set_secrets([config["server.password"]])
         manager = build(config, files, clock, log)

@@ -69,6 +69,14 @@ SCHEMA = (
     ("upload.exclude", "list", (), (0, 32), "patterns", "never files that match one of these"),
     ("upload.after", "choice", "keep", ("keep", "delete"), "", "what becomes of a file that has arrived"),
     (
+        "upload.drop_unsent",
+        "bool",
+        False,
+        None,
+        "",
+        "when the flash is full, files of this rule may go although they were never sent",
+    ),
+    (
         "download.from",
         "remote",
         "updates",
@@ -82,6 +90,15 @@ SCHEMA = (
     ("retry.base_s", "int", 5, (1, 3600), "s", "longest wait after the first failure; doubles with each further one"),
     ("retry.cap_s", "int", 900, (1, 86400), "s", "longest wait after many failures"),
     ("storage.reserve_blocks", "int", 4, (0, 1024), "blocks of 4 KiB", "flash that downloads leave free"),
+    (
+        "storage.when_full",
+        "choice",
+        "keep",
+        ("keep", "drop"),
+        "",
+        "drop: files that have arrived on the server make room, the oldest first",
+    ),
+    ("storage.low_blocks", "int", 12, (0, 65535), "blocks of 4 KiB", "with drop: room is made until so many are free"),
     ("log.level", "choice", "info", ("debug", "info", "warning", "error"), "", "how much is printed"),
 )
 

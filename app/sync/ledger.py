@@ -8,6 +8,7 @@ import ustruct
 
 from app.errors import StorageError, number_of
 from app.sync.records import (
+    BOOTS,
     CANCEL,
     FORGET,
     GET_DONE,
@@ -109,7 +110,7 @@ class Ledger:
             self.pending[entry.key] = entry
             return
         self.pending.pop(entry.key, None)
-        if kind in (PUT_DONE, GET_DONE, SERVER):
+        if kind in (PUT_DONE, GET_DONE, SERVER, BOOTS):
             self._point(entry.key, number)
         elif kind == FORGET:
             self._point(entry.key, None)
@@ -175,6 +176,7 @@ class Ledger:
             entry = self._read(number)
             if entry and entry.key == key:
                 self._see(number)
+                entry.number = number
                 return entry
         return None
 

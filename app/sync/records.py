@@ -17,6 +17,7 @@ GET_DONE = 5  # it is in place
 CANCEL = 6  # the intent of this key is void
 FORGET = 7  # nothing is known of this key any more
 SERVER = 8  # what is known of a server: the flags
+BOOTS = 9  # size: boots without a good cycle, stamp: boots in all
 
 
 def digest8(text):
@@ -39,6 +40,10 @@ def server_key(host, port):
     return digest8("S%s:%d" % (host, port))
 
 
+NEWEST = 1 << 30  # number of an entry that has no record yet
+BOOTS_KEY = b"\0boots\0\0"  # there is one such entry
+
+
 class Entry:
     """What a record says."""
 
@@ -50,6 +55,7 @@ class Entry:
         self.stamp = stamp
         self.attempt = attempt
         self.flags = flags
+        self.number = NEWEST  # of its record
 
     def is_of(self, size, digest):
         return self.size == size and self.digest == digest

@@ -114,6 +114,14 @@ class Report:
         if error:
             self._tell(error)
 
+    def dropped(self, path, size, is_sent):
+        """A file was removed to make room."""
+        if is_sent:
+            self._log.info("dropped %s, %d bytes, to make room; the server has it", path, size)
+            self._emit("drop", (path, size))
+        else:
+            self.skipped("up", path, "dropped before it was sent: the flash is full and upload.drop_unsent allows it")
+
     def retrying(self, path, error):
         self.result.retries += 1
         self._log.warning("%s starts over: %s", path, error)

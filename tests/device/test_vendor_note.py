@@ -33,7 +33,7 @@ def note(ferry, ftpd):
         prints = "\n    ".join(f"print('> ', {call!r}, '=', client.{call}, sep='')" for call in calls)
         main = PROGRAM.format(port=ftpd.port, user=USER, password=password, calls=prints)
         boot = ferry.boot(main=main)
-        values = dict(line[3:].rsplit("=", 1) for line in boot.lines if line.startswith("> "))
+        values = dict(line[2:].rsplit("=", 1) for line in boot.lines if line.startswith("> "))
         return values, boot
 
     return run

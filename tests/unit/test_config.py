@@ -92,6 +92,7 @@ BAD = {
     "upload.include": ["*.txt", [1], [""], ["a\n"], [None], ["x"] * 33, None, {"a": 1}, [["a"]]],
     "upload.exclude": ["*.txt", [1], [""], ["x"] * 33, None],
     "upload.after": ["remove", None, True, 0],
+    "upload.drop_unsent": [1, 0, None, "yes", []],
     "download.from": ["..", "../../etc", 5, "x" * 201],
     "download.to": [*PATHS, ""],
     "schedule.every_s": [9, 604801, "900", 900.5, None, True],
@@ -99,6 +100,8 @@ BAD = {
     "retry.base_s": [0, 3601, None, True],
     "retry.cap_s": [0, 86401, None],
     "storage.reserve_blocks": [-1, 1025, None, True],
+    "storage.when_full": ["delete", None, True, 0],
+    "storage.low_blocks": [-1, 65536, None, True],
     "log.level": ["INFO", "trace", None, 1, ["info"]],
 }
 GOOD = {
@@ -118,11 +121,14 @@ GOOD = {
     "upload.to": ["", "/abs", "a/{device}/b", "x" * 200],
     "upload.include": [[], ["*.txt", "logs/"], ["x"] * 32],
     "upload.after": ["delete"],
+    "upload.drop_unsent": [True],
     "download.from": ["", "a/b"],
     "download.to": ["/usr/in"],
     "schedule.every_s": [10, 604800],
     "retry.cap_s": [1, 86400],
     "storage.reserve_blocks": [0, 1024],
+    "storage.when_full": ["drop"],
+    "storage.low_blocks": [0, 65535],
     "log.level": ["debug", "error"],
 }
 

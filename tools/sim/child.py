@@ -16,6 +16,7 @@ from tools.sim.settings import SettingsError
 BOOT = ROOT / "tools" / "sim" / "boot.py"
 EVENT_MARK = "\x1e"
 RESTART_STATUS = 75
+POWER_CUT_STATUS = 76
 _GRACE_S = 3  # from the polite signal to the other one
 
 _PROBE = "import sys; print(sys.implementation[0], '.'.join([str(x) for x in sys.implementation[1][:3]]))"

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tools.sim import check, child, module, samples, server, settings
+from tools.sim import check, child, flash, module, samples, server, settings
 from tools.sim.record import Record
 from tools.sim.view import LiveView, PlainView, show_result
 
@@ -30,6 +30,8 @@ Examples:
       with your own settings, until Ctrl-C
   python -m tools sim --heap 256k --json run.json
       with less memory, and a record of what happened
+  python -m tools sim --flash 384k --power-cut 40:torn
+      on a real littlefs over a simulated flash; the power goes in the middle of its 40th change
 
 Exit status: 0 all that was to be in step is in step and byte-identical, 1 something is not, 2 wrong usage.
 """
@@ -42,6 +44,25 @@ class _Heap(click.ParamType):
         if not re.fullmatch(r"[1-9]\d*[kKmM]?", value):
             self.fail(f"{value!r} is no size; write bytes, k or M, such as 512k", param, ctx)
         return value.lower()
+
+
+class _FlashSize(_Heap):
+    def convert(self, value, param, ctx):
+        value = super().convert(value, param, ctx)
+        size = int(value.rstrip("km")) * {"k": 1024, "m": 1024**2}.get(value[-1], 1)
+        if size < flash.SMALLEST_BYTES or size % flash.BLOCK_BYTES:
+            self.fail(f"{value} is no size of a flash; take a multiple of 4k, 128k or more", param, ctx)
+        return size
+
+
+class _PowerCut(click.ParamType):
+    name = "cut"
+
+    def convert(self, value, param, ctx):
+        found = re.fullmatch(r"([1-9]\d*)(:torn)?", value)
+        if not found:
+            self.fail(f"{value!r} is no cut; write the number of the change, such as 40 or 40:torn", param, ctx)
+        return flash.Cut(int(found[1]), bool(found[2]))
 
 
 @click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -85,6 +106,30 @@ class _Heap(click.ParamType):
 @click.option(
     "--micropython", metavar="PATH", help="Interpreter. Default: the one in .venv, else on the PATH, else CPython."
 )
+@click.option(
+    "--flash",
+    "flash_bytes",
+    type=_FlashSize(),
+    metavar="SIZE",
+    help="Put /usr on a simulated flash of this size with a real file system, such as 384k; needs MicroPython. "
+    "Its image is kept as DIR.lfs1 beside --usr DIR. Default: /usr is the folder itself, 64M.",
+)
+@click.option(
+    "--flash-fs",
+    type=click.Choice(flash.FILE_SYSTEMS),
+    default="lfs1",
+    show_default=True,
+    help="File system of --flash.",
+)
+@click.option(
+    "--power-cut",
+    "cuts",
+    type=_PowerCut(),
+    multiple=True,
+    metavar="N[:torn]",
+    help="With --flash: the power goes at the N-th program or erase; torn leaves half of it done. Given again, it is for "
+    "the boot after that.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="For everything random.")
 @click.option(
     "--json",
@@ -93,7 +138,7 @@ class _Heap(click.ParamType):
     metavar="FILE",
     help="Write what happened, cycle by cycle.",
 )
-def sim(usr, url, config_file, cycles, heap, micropython, seed, json_file):
+def sim(usr, url, config_file, cycles, heap, micropython, flash_bytes, flash_fs, cuts, seed, json_file):
     """Run Ferry on a simulated module against an FTP server, then check both sides byte for byte.
 
     The module is a folder and a real MicroPython with a small heap and stand-ins
@@ -102,7 +147,9 @@ def sim(usr, url, config_file, cycles, heap, micropython, seed, json_file):
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it as cleanly as Ctrl-C does
     try:
         with contextlib.ExitStack() as stack:
-            run = _prepare(stack, usr, url, config_file, child.find_interpreter(micropython, heap), cycles, seed)
+            interpreter = child.find_interpreter(micropython, heap)
+            image = _image(stack, interpreter, usr, flash_bytes, flash_fs, cuts)
+            run = _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed)
             status = _perform(run, json_file)
     except settings.SettingsError as error:
         raise click.UsageError(str(error)) from error
@@ -115,12 +162,29 @@ class _Run:
     interpreter: child.Interpreter
     root: Path
     config: dict
+    flash: flash.Flash | None
     cycles: int
     seed: int
 
 
-def _prepare(stack, usr, url, config_file, interpreter, cycles, seed):
+def _image(stack, interpreter, usr, size_bytes, fs, cuts):
+    """The simulated flash, or None."""
+    if size_bytes is None:
+        if cuts:
+            raise settings.SettingsError("--power-cut needs --flash")
+        return None
+    if not interpreter.heap:
+        raise settings.SettingsError(f"--flash needs a real MicroPython: {interpreter.name} has no littlefs")
+    if usr:
+        path = usr.resolve().with_name(f"{usr.resolve().name}.{fs}")
+    else:
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ferry-flash-"))) / fs
+    return flash.Flash(interpreter.path, path, fs, size_bytes, cuts)
+
+
+def _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed):
     """Everything that stands before the module is switched on."""
+    is_small = image is not None and image.size_bytes < flash.ROOMY_BYTES
     config = settings.load_config(config_file) if config_file else settings.own_config()
     named = settings.parse_server(url) if url else None
     if named is None and config_file:
@@ -131,17 +195,19 @@ def _prepare(stack, usr, url, config_file, interpreter, cycles, seed):
         usr.mkdir(parents=True, exist_ok=True)
     root = stack.enter_context(module.root_folder(usr))
     if not any((root / "usr").iterdir()):
-        samples.fill_module(root / "usr", seed)
+        samples.fill_module(root / "usr", seed, is_small)
     console = Console(highlight=False)
     if url or named is None:
-        config = settings.use_server(config, named or _embedded(stack, usr, config, seed))
-    module.flash(root / "usr", config)
-    run = _Run(console, interpreter, root, config, cycles, seed)
+        config = settings.use_server(config, named or _embedded(stack, usr, config, seed, is_small))
+    module.flash(root / "usr", config, is_small)
+    if image:
+        image.fill(root / "usr")
+    run = _Run(console, interpreter, root, config, image, cycles, seed)
     _announce(run, usr, named)
     return run
 
 
-def _embedded(stack, usr, config, seed):
+def _embedded(stack, usr, config, seed, is_small):
     """Start the embedded server over a folder that stays when `usr` does."""
     if usr:
         folder = usr.with_name(usr.name + ".server")
@@ -150,7 +216,7 @@ def _embedded(stack, usr, config, seed):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ferry-server-")))
     rule = settings.download(config)
     if rule and not any(folder.iterdir()):
-        samples.fill_server(folder / rule[0], seed)
+        samples.fill_server(folder / rule[0], seed, is_small)
     return stack.enter_context(server.serve(folder))
 
 
@@ -163,6 +229,8 @@ def _announce(run, usr, named):
     ]
     if named is None:
         lines[-1] += f"  embedded, {usr.with_name(usr.name + '.server') if usr else 'temporary'}"
+    if run.flash:
+        lines.append(f"flash        {run.flash.size_bytes // 1024}k, {run.flash.fs}")
     for line in lines:
         run.console.print(line, markup=False, soft_wrap=True)
 
@@ -175,6 +243,8 @@ def _perform(run, json_file):
     with LiveView(run.console, title) if run.console.is_terminal else PlainView(run.console) as view:
         ended, restarts = _drive(run, record, view)
     record.close()
+    if run.flash:
+        run.flash.dump(run.root / "usr")
     rows, trouble = check.compare(run.config, before, check.local_files(run.root), record)
     in_step = not trouble and all(row.state in check.GOOD for row in rows)
     show_result(run.console, rows, trouble)
@@ -200,8 +270,17 @@ def _perform(run, json_file):
             "trouble": trouble,
             "files": [dataclasses.asdict(row) for row in rows],
         }
+        if run.flash:
+            result["flash"] = _wear(run.flash, record)
         json_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return 0 if in_step and ended in ("finished", "interrupted") else 1
+
+
+def _wear(image, record):
+    """Erases of each block over all boots, and their spread."""
+    wear = record.wear
+    spread = {"min": min(wear), "mean": sum(wear) / len(wear), "max": max(wear)} if wear else {}
+    return {"fs": image.fs, "size_bytes": image.size_bytes, "erases": wear, **spread}
 
 
 def _drive(run, record, view):
@@ -209,7 +288,7 @@ def _drive(run, record, view):
     restarts = idle_restarts = 0
     while True:
         done = len(record.cycles)
-        ended = _boot(run, record, view, max(run.cycles - done, 0))
+        ended = _boot(run, record, view, max(run.cycles - done, 0), restarts)
         if ended != "restart":
             return ended, restarts
         restarts += 1
@@ -222,12 +301,12 @@ def _drive(run, record, view):
         view.say("the module restarts")
 
 
-def _boot(run, record, view, cycles):
+def _boot(run, record, view, cycles, number):
     """One life of the module. -> how it ended."""
     tail, done = [], len(record.cycles)
     with tempfile.TemporaryDirectory(prefix="ferry-world-") as folder:
         world = Path(folder) / "world.json"
-        module.write_world(world, run.root, cycles, run.seed)
+        module.write_world(world, run.root, cycles, run.seed, run.flash and run.flash.world(number))
         with child.Child(run.interpreter.command(world)) as process:
             try:
                 for item in process.items(SILENCE_S):
@@ -243,7 +322,7 @@ def _boot(run, record, view, cycles):
                 return "silent"
             except KeyboardInterrupt:
                 return "interrupted"
-    if status == child.RESTART_STATUS:
+    if status in (child.RESTART_STATUS, child.POWER_CUT_STATUS):
         return "restart"
     if status == 0:
         return "finished" if cycles and len(record.cycles) - done >= cycles else "ended early"

@@ -1,4 +1,5 @@
 # The simulated module on disk: a folder that plays its root, flashed with Ferry's files.
+import ast
 import contextlib
 import json
 import shutil
@@ -32,13 +33,29 @@ def check_usr(usr):
         raise SettingsError(f"{usr} is a file; name a folder (it is made when it does not exist)")
 
 
-def flash(usr, config):
-    """Put Ferry's code and its config.json on the module, as flashing would."""
+def flash(usr, config, is_small=False):
+    """Put Ferry's code and its config.json on the module, as flashing would.
+
+    A small flash takes .mpy files on a real module. Those of its firmware are not for the interpreter here, so that one gets
+    sources without comments and docstrings: not much bigger."""
     for path in device_files():
         target = usr / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / path, target)
+        if is_small:
+            target.write_text(_squeezed((ROOT / path).read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+        else:
+            shutil.copyfile(ROOT / path, target)
     (usr / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _squeezed(source):
+    """The same program in fewer bytes."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    lines = ast.unparse(tree).splitlines()
+    return "".join(" " * ((len(line) - len(line.lstrip())) // 4) + line.lstrip() + "\n" for line in lines)
 
 
 def write_world(path, root, cycles, seed, flash=None):

@@ -5,9 +5,22 @@ import random
 ALL_BYTES = bytes(range(256))
 
 
-def fill_module(usr, seed, largest=1_000_003):
-    """Files that a module might hold in /usr, the firmware's own among them; the biggest of `largest` bytes."""
+def fill_module(usr, seed, is_small=False):
+    """Files that a module might hold in /usr, the firmware's own among them; fewer for a small flash."""
     noise = random.Random(seed)
+    if is_small:
+        _write(
+            usr,
+            {
+                "data/empty.bin": b"",
+                "data/all bytes.bin": ALL_BYTES * 4,
+                "data/grüße-日本.txt": "Grüße\n".encode(),
+                "data/100% [done] #1.txt": b"not a pattern\n",
+                "data/capture.bin": noise.randbytes(20_003),
+                "system_config.json": b'{"replFlag": 0}',
+            },
+        )
+        return
     _write(
         usr,
         {
@@ -19,7 +32,7 @@ def fill_module(usr, seed, largest=1_000_003):
             "data/100% [done] #1 *.txt": b"not a pattern\n",
             "data/" + "n" * 196 + ".txt": b"a name of 200 characters\n",
             "data/deep/deeper/deepest/note.txt": b"nested\n",
-            "data/capture.bin": noise.randbytes(largest),
+            "data/capture.bin": noise.randbytes(1_000_003),
             "data/unfinished.part": b"a temp name stays here\n",
             "system_config.json": b'{"replFlag": 0}',
             "user_apn.json": b"{}",
@@ -29,9 +42,12 @@ def fill_module(usr, seed, largest=1_000_003):
     )
 
 
-def fill_server(updates, seed, largest=100_003):
-    """Files that wait for the module in the server's update folder; the biggest of `largest` bytes."""
+def fill_server(updates, seed, is_small=False):
+    """Files that wait for the module in the server's update folder; fewer for a small flash."""
     noise = random.Random(seed + 1)
+    if is_small:
+        _write(updates, {"news/dos.txt": b"one\r\ntwo\r\n", "image.bin": noise.randbytes(10_003)})
+        return
     _write(
         updates,
         {
@@ -40,7 +56,7 @@ def fill_server(updates, seed, largest=100_003):
             "news/no final newline.txt": b"one\ntwo",
             "news/empty.txt": b"",
             "all bytes.bin": ALL_BYTES,
-            "firmware/image.bin": noise.randbytes(largest),
+            "firmware/image.bin": noise.randbytes(100_003),
             "system_config.json": b"must not arrive\n",
         },
     )
