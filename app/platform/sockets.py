@@ -19,7 +19,7 @@ LISTEN_PORTS = (49152, 65535)  # of active mode; the module cannot tell which po
 LISTEN_TRIES = 8
 CONTROL_LINE_BYTES = 512
 STRANGERS = 4  # connections from elsewhere that are turned away before active mode gives up
-_ESTABLISHED = 4  # lwIP's TCP state
+_CONNECTED = (4, 7)  # lwIP's ESTABLISHED, and CLOSE_WAIT: a short file and its end may be here already
 _END = 107
 
 _REASONS = {
@@ -189,7 +189,7 @@ class Net:
         try:
             sock.settimeout(timeout_s)
             sock.connect(info[4])
-            if hasattr(sock, "getsocketsta") and sock.getsocketsta() != _ESTABLISHED:
+            if hasattr(sock, "getsocketsta") and sock.getsocketsta() not in _CONNECTED:
                 raise OSError(111)
         except OSError:
             sock.close()

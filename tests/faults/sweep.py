@@ -103,10 +103,10 @@ class Sweep:
         moved = {}
         for event in events:
             kind = event.connection.split()[0]
-            if event.connection not in names[kind]:
+            if event.what == "connect":
                 names[kind].append(event.connection)
-            key = kind, names[kind].index(event.connection) + 1, event.direction
-            if event.what.endswith(" bytes"):
+            elif event.what.endswith(" bytes"):
+                key = kind, names[kind].index(event.connection) + 1, event.direction
                 moved[key] = moved.get(key, 0) + int(event.what.split()[0])
         return moved
 
