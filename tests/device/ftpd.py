@@ -9,7 +9,7 @@ import struct
 import threading
 import warnings
 
-with warnings.catch_warnings():  # up to Python 3.11 it takes asyncore from the standard library, which says that it goes
+with warnings.catch_warnings():  # up to Python 3.11 it takes the standard library's asyncore, which says that it goes
     warnings.simplefilter("ignore", DeprecationWarning)
     from pyftpdlib.authorizers import AuthenticationFailed, DummyAuthorizer
     from pyftpdlib.filesystems import AbstractedFS
@@ -72,6 +72,11 @@ class Ftpd:
         """Reset every connection and stop listening, at the thread's next turn; no further command is heard."""
         self._is_killed = True
         self._jobs.append(self._close)
+
+    def down(self):
+        """As kill(), and nobody listens when this returns."""
+        self.kill()
+        self._wait_for_jobs()
 
     def put(self, name, content):
         path = self.root / name
@@ -163,6 +168,11 @@ def _handler(ftpd):
             return count
 
     class Files(AbstractedFS):
+        def open(self, filename, mode):
+            file = super().open(filename, mode)
+            self.cmd_channel._opened.append(file)
+            return file
+
         def listdir(self, path):
             return super().listdir(path) + (ftpd.extra_names if path.endswith("updates") else [])
 
@@ -179,6 +189,10 @@ def _handler(ftpd):
         auth_failed_timeout = 0
         max_login_attempts = 99
         _place = 0
+
+        def __init__(self, *args, **more):
+            self._opened = []
+            super().__init__(*args, **more)
 
         def handle_read(self):
             self._place = 0
@@ -198,9 +212,9 @@ def _handler(ftpd):
             ftpd._step()
 
         def close(self):
-            if self._in_dtp_queue:  # a file that waits for its data connection: pyftpdlib leaves it open
-                self._in_dtp_queue[0].close()
             super().close()
+            for file in self._opened:  # pyftpdlib forgets those that still waited for a data connection
+                file.close()
 
         def _has_data_connection(self):
             return self.data_channel or self._dtp_acceptor or self._dtp_connector

@@ -41,22 +41,6 @@ def test_what_keeps_the_link_down_is_told_with_advice(ferry, world, words):
     assert boot.errors[0][0] == "LinkError"
 
 
-def test_the_link_going_down_in_the_middle_is_survived(ferry, ftpd):
-    ferry.put("a.bin", b"a" * 300_000)
-    drop = on_event_hook(
-        """
-if kind == "progress" and data[0] > 100000 and not dropped:
-    dropped.append(1)
-    _world.drop_link()
-if kind == "cycle":
-    _world.raise_link(0)
-"""
-    )
-    boot = ferry.boot(3, before="dropped = []\n" + drop)
-    assert boot.cycles[-1]["ok"], boot.text
-    assert ftpd.files(DEVICE) == {"a.bin": b"a" * 300_000}
-
-
 @pytest.mark.parametrize(
     "variants",
     [
@@ -82,8 +66,7 @@ def test_firmware_variants_make_no_difference(ferry, ftpd, variants):
 
 @pytest.mark.parametrize("mode", ["looks_connected", "error"])
 def test_a_refused_connection_is_called_so(ferry, ftpd, mode):
-    ftpd.kill()
-    ftpd._wait_for_jobs()
+    ftpd.down()
     boot = ferry.boot(variants={"refused": mode})
     assert "connection refused" in boot.text
     assert boot.states[-1] == "BACKOFF"
@@ -107,8 +90,6 @@ def test_a_modem_that_does_not_tell_its_imei_is_asked_again(ferry, ftpd):
 
 
 # --- the settings
-
-BROKEN = '{\n  "server": {\n    "host": "127.0.0.1"\n    "port": 21\n  }\n}\n'
 
 
 def assert_does_not_start(boot, ftpd, *words):

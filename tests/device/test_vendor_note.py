@@ -29,10 +29,11 @@ if stage == 3 and state == 1:
 def note(ferry, ftpd):
     """Run the sample with these calls on `client`; -> {call: printed result} and Boot."""
 
-    def run(*calls, password=ftpd.password):
+    def run(*calls, password=ftpd.password, status=0):
         prints = "\n    ".join(f"print('> ', {call!r}, '=', client.{call}, sep='')" for call in calls)
         main = PROGRAM.format(port=ftpd.port, user=USER, password=password, calls=prints)
         boot = ferry.boot(main=main)
+        assert boot.status == status, boot.text
         values = dict(line[2:].rsplit("=", 1) for line in boot.lines if line.startswith("> "))
         return values, boot
 
@@ -41,7 +42,6 @@ def note(ferry, ftpd):
 
 def test_connect_and_login_return_the_servers_replies(note):
     _, boot = note()
-    assert boot.status == 0
     assert any(line.startswith("connect: 220") for line in boot.lines)
     assert any(line.startswith("login: 230") for line in boot.lines)
 
@@ -134,7 +134,6 @@ def test_a_connection_that_dies_returns_false_and_leaves_the_old_file(note, ferr
 
 
 def test_a_wrong_password_is_raised_and_not_said(note, ferry):
-    _, boot = note(password="wrong-horse")
-    assert boot.status == 1
+    _, boot = note(password="wrong-horse", status=1)
     assert "AuthError" in boot.text
     assert "wrong-horse" not in boot.text

@@ -1,13 +1,12 @@
 # A flash for MicroPython's own file systems, kept in a file of the host: counts what is done to each block and cuts the
 # power where it is told to. Runs on the module's interpreter, for tools/sim/boot.py, tools/sim/image.py and tests/powercut.
-import os
 from array import array
+from io import open as host_open  # the app's open() is another one
 
 import vfs
 
 BLOCK_BYTES = 4096  # read, programmed and erased as one: the module's geometry
 SECTOR_BYTES = 512  # of FAT, which writes sectors and never erases
-FILE_SYSTEMS = ("lfs1", "lfs2", "fat")
 
 _BLOCK_COUNT, _BLOCK_SIZE, _ERASE = 4, 5, 6  # operations of ioctl()
 _IO_ERROR = -5
@@ -23,7 +22,7 @@ class Nor:
     holds is either the old content or garbage, as `seed` says."""
 
     def __init__(self, path: str, fs: str, cut_at: int = 0, torn: bool = False, seed: int = 0) -> None:
-        self._file = open(path, "r+b")
+        self._file = host_open(path, "r+b")
         self._size = SECTOR_BYTES if fs == "fat" else BLOCK_BYTES
         self._count = self._file.seek(0, 2) // self._size
         self._erased = b"\xff" * self._size
@@ -44,6 +43,7 @@ class Nor:
         self.reads += 1
         self._file.seek(number * self._size + offset)
         self._file.readinto(buf)
+        return None
 
     def writeblocks(self, number: int, buf: object, offset: object = None) -> object:
         if offset is not None:  # littlefs: one erased block
@@ -56,6 +56,7 @@ class Nor:
             if failed:
                 return failed
             self.wear[number + at // self._size] += 1
+        return None
 
     def ioctl(self, operation: int, argument: int) -> object:
         if operation == _BLOCK_COUNT:
@@ -102,7 +103,7 @@ class Nor:
 
 def make_image(path: str, fs: str, size_bytes: int) -> None:
     """An empty file system of that size in a new file."""
-    with open(path, "wb") as image:
+    with host_open(path, "wb") as image:
         for _ in range(size_bytes // BLOCK_BYTES):
             image.write(b"\xff" * BLOCK_BYTES)
     nor = Nor(path, fs)
