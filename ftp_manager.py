@@ -69,6 +69,7 @@ class FtpManager:
         self._ledger = Ledger(self._files, LEDGER, randint(0, 0x3FFFFFFF))
         self._report = Report(self._log, self.on_event)
         self._facts = Facts()
+        self._kept_flags = 0  # of the facts, as the ledger has them
         self._folders = set()
         self._buffer = bytearray(BUFFER_BYTES)
         self._session = None
@@ -264,6 +265,7 @@ class FtpManager:
         self._bad_boots = entry.size + 1 if entry else 1
         self._ledger.put(BOOTS, BOOTS_KEY, self._bad_boots, stamp=self._boots)
         self._ledger.flush()
+        self._recall_facts()
         self._is_recovered = True
         return "ready"
 
@@ -316,7 +318,6 @@ class FtpManager:
 
     def _do_session(self):
         config = self._config
-        self._recall_facts()
         session = Session(
             self._net,
             self._clock,
@@ -375,7 +376,6 @@ class FtpManager:
 
     def _do_report(self):
         self._end_session()
-        self._keep_facts()
         result = self._report.result
         if result.error:
             return "failed"
@@ -383,7 +383,8 @@ class FtpManager:
             self._ledger.put(BOOTS, BOOTS_KEY, 0, stamp=self._boots)
             self._ledger.flush()
         self._bad_boots = 0
-        self._ledger.find(BOOTS_KEY)  # it is of no file, and must not be taken for one that is gone
+        for key in (BOOTS_KEY, self._server_key()):
+            self._ledger.find(key)  # these are of no file, and must not be taken for one that is gone
         self._ledger.tidy(self._is_all_seen)
         result.ok = True
         self._backoff.reset()
@@ -394,23 +395,27 @@ class FtpManager:
         if self._session:
             self._session.say_goodbye()
             self._session = None
+            self._keep_facts()
         self._found = None
         self._batch = []
 
     # --- what is known of the server
 
     def _recall_facts(self):
-        entry = self._ledger.find(server_key(self._config["server.host"], self._config["server.port"]))
+        entry = self._ledger.find(self._server_key())
         if entry:
             self._facts.set_flags(entry.flags)
+        self._kept_flags = self._facts.flags()
 
     def _keep_facts(self):
         """Note what was learnt; it goes to flash with the next thing that has to be written."""
-        key = server_key(self._config["server.host"], self._config["server.port"])
-        entry = self._ledger.find(key)
         flags = self._facts.flags()
-        if flags != (entry.flags if entry else 0):
-            self._ledger.put(SERVER, key, flags=flags)
+        if flags != self._kept_flags:
+            self._ledger.put(SERVER, self._server_key(), flags=flags)
+            self._kept_flags = flags
+
+    def _server_key(self):
+        return server_key(self._config["server.host"], self._config["server.port"])
 
     # --- scan and plan
 

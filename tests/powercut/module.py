@@ -198,8 +198,8 @@ def start(plan: dict) -> None:
     """The firmware's modules and the app's, once: only what lies on flash and in objects is lost in a cut."""
     global main, Clock, Files, Log, Ledger, LEDGER, PUT_DONE, uhashlib, ubinascii, _world, _flash
     import builtins
-    import os
 
+    boot.watch = lambda manager, cycles: None  # nobody listens to events here
     firmware = boot.start_on_micropython(plan["world"])
     vfs.mount(vfs.VfsPosix(plan["work"]), "/.work")
     vfs.mount(vfs.VfsPosix(plan["code"]), "/.code")
