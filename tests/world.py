@@ -5,6 +5,7 @@ Time is the real one, `speed` times as fast, and pauses pass at once: a time-out
 
 import json
 import os
+import random
 import sys
 import time
 import types
@@ -46,7 +47,7 @@ class FastNet(Net):
     """The real Net, whose time-outs pass at `speed`."""
 
     def __init__(self, speed=1):
-        Net.__init__(self, lambda low, high: low)
+        Net.__init__(self, random.randint)
         self._speed = speed
 
     def connect(self, host, port, timeout_s):
@@ -74,13 +75,16 @@ class StrictLog(Log):
 
 
 class _FolderUos:
-    """What app/platform/files.py asks of uos, with the folder `root` as the module's root."""
+    """What app/platform/files.py asks of uos, and open(), with the folder `root` as the module's root."""
 
     def __init__(self, root):
         self._root = str(root)
 
     def real(self, path):
         return self._root + "/" + path.lstrip("/")
+
+    def open(self, path, mode):
+        return open(self.real(path), mode)
 
     def stat(self, path):
         found = os.stat(self.real(path))
@@ -111,6 +115,7 @@ class World:
         self.usr = root / "usr"
         self.usr.mkdir()
         self._files = files
+        self._managers = []
         self.log = []
 
     def put(self, name, data):
@@ -144,13 +149,20 @@ class World:
         clock = FastClock(speed)
         log = StrictLog(clock, out=self.log.append)
         config = parse(json.dumps(data).encode())
-        return FtpManager(
+        manager = FtpManager(
             config, self._files, FastNet(speed), clock, UpLink(), log, lambda low, high: low, lambda: "860000000000000"
         )
+        self._managers.append(manager)
+        return manager
 
     def cycle(self, server, settings=(), speed=1):
         """Boot, and one cycle."""
         return self.manager(server, settings, speed).run_cycle()
+
+    def power_off(self):
+        """Close what the managers keep open between cycles."""
+        for manager in self._managers:
+            manager._ledger._close_reader()
 
 
 @pytest.fixture
@@ -161,8 +173,10 @@ def world(tmp_path, monkeypatch):
     from app.platform import files
 
     monkeypatch.setattr(files, "uos", uos)
-    monkeypatch.setattr(files, "open", lambda path, mode: open(uos.real(path), mode), raising=False)
-    return World(tmp_path, files.Files())
+    monkeypatch.setattr(files, "open", uos.open, raising=False)
+    made = World(tmp_path, files.Files())
+    yield made
+    made.power_off()
 
 
 @contextmanager

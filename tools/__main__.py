@@ -2,6 +2,7 @@
 import click
 
 from tools.sim.cli import sim
+from tools.wear import wear
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -13,6 +14,7 @@ def main():
 
 
 main.add_command(sim)
+main.add_command(wear)
 
 if __name__ == "__main__":
     main(prog_name="python -m tools")

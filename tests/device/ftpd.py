@@ -19,6 +19,7 @@ with warnings.catch_warnings():  # up to Python 3.11 it takes the standard libra
 
 USER = "ferry"
 _POLL_S = 0.01
+_LATE_S = 0.02
 
 _TRANSFERS = ("STOR", "APPE", "RETR", "MLSD", "NLST", "LIST")
 
@@ -38,6 +39,7 @@ class Ftpd:
         self.commands = []
         self.moved = {"up": 0, "down": 0}
         self.extra_names = []  # listed beside what is there
+        self.is_late = False  # 150 comes when data already flows, not in one piece with 229
         self.is_patient = False  # a transfer without a data connection waits for one; else it is refused, as usual
         self.on_command = self.on_data = self.on_step = None
         self._server = None
@@ -210,6 +212,12 @@ def _handler(ftpd):
                 if answer.startswith("421"):
                     self.close_when_done()
             ftpd._step()
+
+        def respond(self, resp, **more):
+            if ftpd.is_late and resp.startswith("150"):
+                self.call_later(_LATE_S, super().respond, resp, **more)
+            else:
+                super().respond(resp, **more)
 
         def close(self):
             super().close()

@@ -35,7 +35,7 @@ if kind == "cycle" and data[0]["number"] == 3:
     ],
 )
 def test_what_keeps_the_link_down_is_told_with_advice(ferry, world, words):
-    boot = ferry.boot(2, **world)
+    boot = ferry.boot(**world)
     assert boot.status == 0
     assert words in boot.text
     assert boot.errors[0][0] == "LinkError"

@@ -9,11 +9,12 @@ down. Every cut begins with the same old files on both sides. To see one cut aga
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 
 from tests.faults.world import DEVICE, World, read_tree, write_tree
 from tests.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
 from tests.ftpd.proxy import Proxy
-from tests.ftpd.servers import _kill_and_wait, _session_members, running
+from tests.ftpd.servers import _kill_and_wait, running
 
 DATA_STEP_BYTES = 97
 SCALE = 0.05  # a time-out of 15 s takes 0.75 s
@@ -80,7 +81,6 @@ class Sweep:
         self._is_half_allowed = False
         self._run_clean(self.world.boot(proxy.port))
         self._start = read_tree(self.world.usr), read_tree(server.root)
-        self._idle_processes = set(_session_members(server.pid))
 
     def points(self):
         """(on, nth, direction, bytes) of every place where the cycle can be cut, from a run that is not."""
@@ -165,7 +165,7 @@ class Sweep:
     def _end_sessions(self):
         """What the server still does for this cut must not come into the next one."""
         self._proxy.cut_all("rst")
-        for pid in set(_session_members(self.server.pid)) - self._idle_processes:
+        for pid in _children(self.server.pid):
             _kill_and_wait(pid)
 
     # --- what may never be
@@ -206,6 +206,22 @@ class Sweep:
                     self._problems.append(f"{what} {name} on the {where} is wrong ({is_there})")
 
 
+def _children(parent):
+    """Process ids of all that descend from a process, the youngest last. (vsftpd's leave their parent's session.)"""
+    parent_of = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[0] not in "ZX":
+            parent_of[int(status.parent.name)] = int(fields[1])
+    found = [parent]
+    for ancestor in found:
+        found += [pid for pid, above in parent_of.items() if above == ancestor]
+    return found[1:]
+
+
 def cuts_of(points, hows):
     """A Cut for each point and each way to end; every second one is followed by a reboot."""
     reboots = cycle((False, True))
@@ -221,7 +237,9 @@ def sweeping(name, folder):
     with ExitStack() as stack:
         server = stack.enter_context(running(name, root))
         proxy = stack.enter_context(Proxy(server.host, server.port))
-        yield Sweep(server, proxy, module)
+        sweep = Sweep(server, proxy, module)
+        yield sweep
+        sweep.world.power_off()
 
 
 def run_all(sweep, cuts, at_most=10):

@@ -51,13 +51,20 @@ def _host_os(root):
     return uos
 
 
-def host_files(root):
-    """The device's own Files over the folder `root`: a copy of its module with this folder's uos and open()."""
+def host_files(root, opened):
+    """The device's own Files over the folder `root`: a copy of its module with this folder's uos and open().
+
+    Every file that is opened is put into the list `opened`."""
     spec = importlib.util.spec_from_file_location("files_over_a_folder", _FILES)
     module = importlib.util.module_from_spec(spec)
     with patch.dict(sys.modules, uos=_host_os(root)):
         spec.loader.exec_module(module)
-    module.open = lambda path, mode: open(root + path, mode)
+
+    def open_(path, mode):
+        opened.append(open(root + path, mode))
+        return opened[-1]
+
+    module.open = open_
     return module.Files()
 
 
@@ -125,16 +132,24 @@ class World:
         self._password = password
         self.net = None
         self.lines = []
+        self._opened = []
 
-    def boot(self, port, scale=1.0, hear=lambda kind, data: None, **server):
-        """An FtpManager for the server at `port`; `server` are further settings of that section."""
-        server = {"host": "127.0.0.1", "port": port, "user": self._user, "password": self._password, **server}
-        config = check_all({"device": {"id": DEVICE}, "server": server})
+    def boot(self, port, scale=1.0, hear=lambda kind, data: None, **sections):
+        """An FtpManager for the server at `port`; `sections` are further settings."""
+        server = {"host": "127.0.0.1", "port": port, "user": self._user, "password": self._password}
+        config = check_all({"device": {"id": DEVICE}, "server": server, **sections})
         clock = ScaledClock(scale)
         self.net = ScaledNet(scale)
         log = Log(clock, "debug", self.lines.append)
-        files = host_files(str(self._root))
+        self.power_off()
+        files = host_files(str(self._root), self._opened)
         return _Heard(hear, config, files, self.net, clock, _Link(), log, lambda low, high: low, lambda: "")
+
+    def power_off(self):
+        """What the module held open is gone."""
+        for file in self._opened:
+            file.close()
+        self._opened.clear()
 
     def files(self):
         """{name below /usr: content} without Ferry's state folder."""

@@ -136,7 +136,6 @@ class Module:
         ledger = Ledger(Files(), LEDGER)
         ledger.load()
         found["lost"] = found["lost"] or ledger.lost
-        found["pending"] = len(ledger.pending)
         found["log"] = _lines[:]
         self.switch_off()
         self.hang_up()
@@ -208,9 +207,10 @@ def start(plan: dict) -> None:
     _flash = firmware.import_module("_flash")
     builtins.__import__ = firmware.import_module
     sys.path.append("/.code")
-    import main
     import ubinascii
     import uhashlib
+
+    import main
     from app.config import check_all
     from app.log import Log
     from app.platform import files

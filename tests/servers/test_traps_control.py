@@ -4,6 +4,7 @@ import hashlib
 import select
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -137,7 +138,12 @@ def test_trap_08_a_greeting_of_230_is_a_login_in_plain_mode(user, password):
 
 
 def test_trap_08_a_greeting_of_230_does_not_replace_tls():
-    script = [fake.send(b"230 You are in.\r\n"), fake.expect("AUTH"), fake.send(b"503 What for?\r\n"), fake.expect_close()]
+    script = [
+        fake.send(b"230 You are in.\r\n"),
+        fake.expect("AUTH"),
+        fake.send(b"503 What for?\r\n"),
+        fake.expect_close(),
+    ]
     with Fake(script) as server, pytest.raises(PermReply), session(server, tls=TLS_EXPLICIT):
         pass
 
@@ -406,7 +412,19 @@ def test_trap_49_the_type_is_set_again_after_a_listing_and_a_reconnect():
         ftp.retrbinary("RETR a", got.append)
     assert b"".join(got) == BODY * 2
     types = [c for c in server.commands if c.startswith(("TYPE", "NLST", "RETR", "USER"))]
-    assert types == "USER u,TYPE I,TYPE A,NLST,TYPE I,RETR a,TYPE A,NLST,USER u,TYPE I,RETR a".split(",")
+    assert types == [
+        "USER u",
+        "TYPE I",
+        "TYPE A",
+        "NLST",
+        "TYPE I",
+        "RETR a",
+        "TYPE A",
+        "NLST",
+        "USER u",
+        "TYPE I",
+        "RETR a",
+    ]
 
 
 def test_trap_50_a_greeting_that_drips_is_awaited():
@@ -423,10 +441,13 @@ def drip_for_ever(server, _argument):
 
 @pytest.mark.parametrize("verb", ["", "USER", "NOOP"])
 def test_trap_50_a_reply_that_drips_for_ever_is_given_up(verb):
-    with Sane(override={verb: drip_for_ever}) as server, pytest.raises(TransportError) as caught:
-        with session(server, FAST) as opened:
-            opened.post(["NOOP"])
-            opened.demand()
+    with (
+        Sane(override={verb: drip_for_ever}) as server,
+        pytest.raises(TransportError) as caught,
+        session(server, FAST) as opened,
+    ):
+        opened.post(["NOOP"])
+        opened.demand()
     assert caught.value.args[0] == 110
 
 
@@ -449,9 +470,12 @@ def test_trap_50_data_that_comes_too_slowly_to_ever_end_is_given_up():
                 data.send(b"x")
                 server.wait(0.05)
 
-    with Sane({"a": BODY}, {"RETR": drip}) as server, client(server, 4 * FAST) as ftp:
-        with pytest.raises(TransportError, match="stalled"):
-            ftp.retrbinary("RETR a", lambda block: None)
+    with (
+        Sane({"a": BODY}, {"RETR": drip}) as server,
+        client(server, 4 * FAST) as ftp,
+        pytest.raises(TransportError, match="stalled"),
+    ):
+        ftp.retrbinary("RETR a", lambda block: None)
 
 
 # 51-55: TLS.
@@ -599,16 +623,19 @@ def test_trap_55_another_certificate_gets_no_password(certificate):
 
 def test_trap_56_no_connection_stays_open_between_cycles(world):
     ended = []
+    all_ended = threading.Event()
 
     def until_closed(server, _argument):
-        server.send(b"221 Bye.\r\n")
         ended.append(server.line())
+        if len(ended) == 2:
+            all_ended.set()
 
     with Sane(override={"QUIT": until_closed}) as server:
         manager = world.manager(server)
         for _ in range(2):
             assert manager.run_cycle().ok
             assert manager._session is None
+        assert all_ended.wait(5)
     assert ended == [None, None]
     assert server.session_count == 2
 
@@ -706,9 +733,17 @@ def test_trap_60_the_error_names_the_hop_that_failed(world, verb, reply):
 
 def test_trap_60_a_proxy_that_breaks_epsv_and_pasv_is_called_the_data_connection(world, closed_port):
     world.put("a", BODY)
+
+    def rewritten(reply):
+        def override(server, _argument):
+            server.open_data()
+            server.send(reply)
+
+        return override
+
     override = {
-        "EPSV": b"229 (|||%d|)\r\n" % closed_port,
-        "PASV": b"227 (10,0,0,1,%d,%d)\r\n" % divmod(closed_port, 256),
+        "EPSV": rewritten(b"229 (|||%d|)\r\n" % closed_port),
+        "PASV": rewritten(b"227 (10,0,0,1,%d,%d)\r\n" % divmod(closed_port, 256)),
     }
     with Sane(override=override) as server:
         manager = world.manager(server)

@@ -168,6 +168,17 @@ def _hidden_path() -> str:
     return "%s/%d" % (folder, _hidden_count)
 
 
+def remove(host: str) -> None:
+    """One call for both on littlefs. Nothing is asked before it: a call that changes something is what makes littlefs 2
+    finish a rename that a power cut left half done."""
+    try:
+        os.remove(host)
+    except OSError as error:
+        if _world.firmware_error(error).args[0] != 21:
+            raise _world.firmware_error(error)
+        os.rmdir(host)  # FAT
+
+
 def close_all() -> None:
     """Closes what the app left open. Here and not in the garbage collector: a device written in Python cannot run there."""
     for file in _open_files[:]:
@@ -182,7 +193,12 @@ class FlashFile:
             self._file = file = host_open(path, mode)
         except OSError as error:
             raise _world.firmware_error(error)
-        self.read, self.readline, self.readlines, self.readinto = file.read, file.readline, file.readlines, file.readinto
+        self.read, self.readline, self.readlines, self.readinto = (
+            file.read,
+            file.readline,
+            file.readlines,
+            file.readinto,
+        )
         self.seek, self.tell = file.seek, file.tell
         _open_files.append(self)
         _world.open_files += 1

@@ -66,6 +66,8 @@ def remove(path: str) -> object:
     if _flash.is_read_only(path):
         return -1
     host = _world.host_path(path)
+    if _world.flash:
+        return _flash.remove(host)
     mode, size = _flash.stat(host)
     _flash.used_blocks()
     try:
@@ -75,7 +77,7 @@ def remove(path: str) -> object:
             os.remove(host)
     except OSError as error:
         raise _world.firmware_error(error)
-    _flash.release(_flash.DIR_BLOCKS if mode == _flash.DIR_MODE else _flash.blocks_of(size))
+    return _flash.release(_flash.DIR_BLOCKS if mode == _flash.DIR_MODE else _flash.blocks_of(size))
 
 
 rmdir = remove

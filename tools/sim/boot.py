@@ -66,8 +66,10 @@ def watch(manager: type, cycles: int) -> None:
     seen = [0]
 
     def on_event(self: object, kind: str, data: object) -> None:
-        if kind == "cycle" and _usr:
+        if _usr and kind == "cycle":
             emit("flash", [_usr.counts()])
+        elif _usr and seen[0] and kind == "state" and data[1] == "due":
+            _usr.counts()  # what others wrote between two cycles is not Ferry's
         emit(kind, data)
         if kind == "cycle":
             seen[0] += 1

@@ -322,7 +322,10 @@ def _boot(run, record, view, cycles, number):
                 return "silent"
             except KeyboardInterrupt:
                 return "interrupted"
-    if status in (child.RESTART_STATUS, child.POWER_CUT_STATUS):
+    if status == child.POWER_CUT_STATUS:
+        view.say("the power went and came again")
+        return "restart"
+    if status == child.RESTART_STATUS:
         return "restart"
     if status == 0:
         return "finished" if cycles and len(record.cycles) - done >= cycles else "ended early"

@@ -1,7 +1,7 @@
 # A flash for MicroPython's own file systems, kept in a file of the host: counts what is done to each block and cuts the
 # power where it is told to. Runs on the module's interpreter, for tools/sim/boot.py, tools/sim/image.py and tests/powercut.
 from array import array
-from io import open as host_open  # the app's open() is another one
+from io import open as host_open
 
 import vfs
 
@@ -22,7 +22,7 @@ class Nor:
     holds is either the old content or garbage, as `seed` says."""
 
     def __init__(self, path: str, fs: str, cut_at: int = 0, torn: bool = False, seed: int = 0) -> None:
-        self._file = host_open(path, "r+b")
+        self._file = host_open(path, "r+b")  # noqa: SIM115, UP020 - closed by close(); the app's open() is another one
         self._size = SECTOR_BYTES if fs == "fat" else BLOCK_BYTES
         self._count = self._file.seek(0, 2) // self._size
         self._erased = b"\xff" * self._size
@@ -103,7 +103,7 @@ class Nor:
 
 def make_image(path: str, fs: str, size_bytes: int) -> None:
     """An empty file system of that size in a new file."""
-    with host_open(path, "wb") as image:
+    with host_open(path, "wb") as image:  # noqa: UP020
         for _ in range(size_bytes // BLOCK_BYTES):
             image.write(b"\xff" * BLOCK_BYTES)
     nor = Nor(path, fs)

@@ -1,0 +1,3 @@
+from tests.tables import pytest_terminal_summary, tell
+
+__all__ = ["pytest_terminal_summary", "tell"]

@@ -1,0 +1,66 @@
+"""A cut at any byte, on any server: nothing hangs, nothing is told that is not so, nothing is ever half there, and the
+next cycles bring both sides in step. What is checked after each cut: tests/faults/sweep.py."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+
+from tests.faults.sweep import RUNS_HALF_COMMANDS, cuts_of, run_all, sweeping
+from tests.ftpd.faults import CONTROL, UP
+from tests.ftpd.fixtures import require
+from tests.ftpd.servers import NAMES
+from tools import desktop
+
+# Odd, so that a sample has cuts with and without a reboot. proftpd greets each session 0.4 s late.
+SAMPLE = {"vsftpd": 61, "proftpd": 241, "pure-ftpd": 61, "pyftpdlib": 61}
+SILENCE_SAMPLE = 401
+# Of the full sweep: a silence lasts until a time-out.
+SILENCE_STEP = 7
+SHARDS = 4
+HOWS = ("fin", "rst")
+
+
+@pytest.fixture
+def sweep_of(tmp_path):
+    def start(name):
+        require(name)
+        return sweeping(name, tmp_path)
+
+    return start
+
+
+def refuse(failures):
+    assert not failures, "\n".join(["the cuts that went wrong:", *failures])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sample_of_all_cuts(name, sweep_of, tell):
+    with sweep_of(name) as sweep:
+        points = sweep.points()
+        every = cuts_of(points, HOWS)
+        cuts = every[:: SAMPLE[name]] + cuts_of(points, ("silence",))[::SILENCE_SAMPLE]
+        tell(f"cut sweep, {name}: {len(points)} cut points, {len(cuts)} cuts tried here, {len(every)} by make sweep")
+        refuse(run_all(sweep, cuts))
+
+
+def run_shard(name, folder, number):
+    """(cut points, cuts tried, what went wrong) of one shard of the full sweep; each has a server of its own."""
+    folder.mkdir()
+    with sweeping(name, folder) as sweep:
+        points = sweep.points()
+        cuts = (cuts_of(points, HOWS) + cuts_of(points, ("silence",))[::SILENCE_STEP])[number::SHARDS]
+        return len(points), len(cuts), run_all(sweep, cuts)
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_cut(name, tmp_path, tell):
+    require(name)
+    pool = ProcessPoolExecutor(SHARDS, mp_context=get_context("spawn"), initializer=desktop.install)
+    with pool:
+        shards = [pool.submit(run_shard, name, tmp_path / str(number), number) for number in range(SHARDS)]
+        results = [shard.result() for shard in shards]
+    tell(f"cut sweep, {name}: {results[0][0]} cut points, {sum(count for _, count, _ in results)} cuts tried")
+    refuse([line for _, _, failures in results for line in failures])

@@ -1,0 +1,196 @@
+"""Drives one module (module.py) through cut after cut and judges what is left, on the module and on the server."""
+
+import hashlib
+import json
+import queue
+import re
+import shutil
+import subprocess
+import threading
+from dataclasses import dataclass
+
+from tests.powercut.scenarios import DEVICE, SCENARIOS
+from tests.powercut.server import Server, digest_of
+from tools.device_files import ROOT
+from tools.sim.child import find_interpreter
+
+HEAP = "2M"  # the block device and the harness beside the app; what the app itself needs is measured elsewhere
+SIZE_BYTES = 384 * 1024
+HANG_S = 60
+_TEMP = re.compile(r"(.*)\.([0-9a-f]{8})(-\d+)?\.part")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The power goes at change `at` of the flash (a program or an erase), torn or clean; `again`: a second time while it
+    recovers."""
+
+    at: int
+    torn: bool = False
+    again: int = 0
+    seed: int = 0
+
+    def command(self, name, fs):
+        words = [name, fs, str(self.at), "torn" if self.torn else "clean", str(self.again), str(self.seed)]
+        return "python -m tests.powercut " + " ".join(words)
+
+
+class Sweep:
+    """One scenario on one file system; a context manager. `check(cut)` -> (list of what is wrong, was there a cut at all)."""
+
+    def __init__(self, name, fs, folder):
+        self._scenario = SCENARIOS[name]
+        self.name, self.fs = name, fs
+        self._folder = folder
+        self._server = Server(folder / "server")
+        self._number = 0
+
+    def __enter__(self):
+        for path in ("root/usr", "root/bak", "server/base/updates", "work"):
+            (self._folder / path).mkdir(parents=True)
+        self._write(self._folder / "work" / "before", self._scenario.before)
+        self._write(self._folder / "work" / "then", self._scenario.then)
+        self._write(self._folder / "server" / "base", self._scenario.before_server)
+        self._server.__enter__()
+        self._start()
+        work = self._folder / "work"
+        found = self._order(
+            what="prepare", stale_records=self._scenario.stale_records, free_blocks=self._scenario.free_blocks
+        )
+        assert found["ok"], "\n".join(found["log"])
+        shutil.copyfile(work / "image", work / "base")
+        self._write(self._folder / "server" / "base", self._scenario.then_server)
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._server.__exit__()
+
+    def changes(self):
+        """Programs and erases of the whole thing without a cut: there are as many cut points."""
+        found = self._run(Cut(0))
+        return found["changes"], self._judge(found, f"p{self._number}")
+
+    def check(self, cut):
+        found = self._run(cut)
+        wrong = self._judge(found, f"p{self._number}")
+        if not found["cut"]:
+            wrong.append("the power did not go")
+        return wrong, found
+
+    # --- the process
+
+    def _start(self):
+        work, stubs = self._folder / "work", ROOT / "tools" / "qpycom_stubs"
+        plan = {
+            "fs": self.fs,
+            "size_bytes": SIZE_BYTES,
+            "work": str(work),
+            "code": str(ROOT),
+            "config": self._scenario.config(self._server.port),
+            "world": {"root": str(self._folder / "root"), "stubs": str(stubs), "speed": 20},
+        }
+        (work / "plan.json").write_text(json.dumps(plan))
+        interpreter = find_interpreter(None, HEAP)
+        command = [interpreter.path, "-X", f"heapsize={HEAP}", str(ROOT / "tests" / "powercut" / "module.py")]
+        self._process = subprocess.Popen(
+            [*command, str(work / "plan.json"), str(ROOT / "tools" / "sim")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+        )
+        self._lines = queue.Queue()
+        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+
+    def _read(self, stream):
+        for line in stream:
+            self._lines.put(line)
+        self._lines.put("")
+
+    def _order(self, **order):
+        self._process.stdin.write(json.dumps(order) + "\n")
+        noise = []
+        while True:
+            line = self._lines.get(timeout=HANG_S)
+            if not line.startswith("{"):
+                noise.append(line)
+                assert line, f"the module's process ended:\n{''.join(noise)}"
+                continue
+            answer = json.loads(line)
+            if "wait" not in answer:
+                return answer
+            self._server.settle()
+            self._process.stdin.write("\n")
+
+    def _run(self, cut):
+        self._number += 1
+        user = f"p{self._number}"
+        shutil.copytree(self._folder / "server" / "base", self._folder / "server" / user)
+        return self._order(what="cut", user=user, at=cut.at, torn=cut.torn, again=cut.again, seed=cut.seed)
+
+    @staticmethod
+    def _write(folder, files):
+        folder.mkdir(exist_ok=True)
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    # --- the verdict
+
+    def _judge(self, found, user):
+        wrong = self._judge_module(found) + self._judge_server(user)
+        if not found["ok"]:
+            wrong.append("no good cycle after the cut")
+        elif found["idle_changes"]:
+            wrong.append(f"an idle cycle changed the flash {found['idle_changes']} times")
+        if found["lost"]:
+            wrong.append(f"the ledger: {found['lost']}")
+        if found["state"] != ["ledger"]:
+            wrong.append(f"left in the state folder: {found['state']}")
+        shutil.rmtree(self._folder / "server" / user)
+        return wrong
+
+    def _judge_module(self, found):
+        wrong = []
+        for path, fact in found["after_cut"].items():
+            versions = self._scenario.versions(path.removeprefix("/usr/"))
+            if versions and fact not in [_fact(content) for content in versions]:
+                wrong.append(f"after the cut {path} is neither the old nor the new one")
+        for name in self._scenario.then if self._scenario.after == "keep" else ():
+            if "/usr/" + name not in found["after_cut"]:
+                wrong.append(f"after the cut /usr/{name} is gone")
+        wanted = {"/usr/" + name: _fact(content) for name, content in self._scenario.module_files().items()}
+        return wrong + _differences("the module", wanted, found["files"])
+
+    def _judge_server(self, user):
+        root = self._folder / "server" / user
+        there = {str(p.relative_to(root)): [p.stat().st_size, digest_of(p)] for p in root.rglob("*") if p.is_file()}
+        wanted = {name: _fact(content) for name, content in self._scenario.server_files().items()}
+        wrong = _differences("the server", wanted, there)
+        renamed = set()
+        for what, path, *digest in self._server.heard.pop(user, []):
+            temp = _TEMP.fullmatch(path)
+            if what == "RNTO":
+                renamed.add((path, digest[0][:8]))
+                name = path.removeprefix(DEVICE + "/")
+                if digest[0] not in [_fact(content)[1] for content in self._scenario.versions(name)]:
+                    wrong.append(f"{path} on the server was made of something else")
+            elif temp and (temp[1], temp[2]) in renamed:
+                wrong.append(f"{temp[1]} had arrived and was sent again")
+        return wrong
+
+
+def _fact(content):
+    return [len(content), hashlib.sha256(content).hexdigest()[:16]]
+
+
+def _differences(side, wanted, found):
+    wrong = [f"{side} lacks {name}" for name in wanted.keys() - found.keys()]
+    wrong += [f"{side} has {name}, which should not be there" for name in found.keys() - wanted.keys()]
+    return wrong + [f"{name} differs on {side}" for name in wanted.keys() & found.keys() if wanted[name] != found[name]]

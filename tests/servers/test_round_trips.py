@@ -1,0 +1,145 @@
+"""What each job costs, seen by a proxy in front of the four servers: round trips and bytes, against the budgets of
+docs/DESIGN.md. The proxy's counts are the truth; those that the app reports have to be the same."""
+
+import random
+
+import pytest
+
+from app.proto.control import Counts
+from app.proto.session import Session
+from tests.faults.world import ScaledClock, ScaledNet, World
+from tests.ftpd.faults import DATA, Fault
+from tests.ftpd.proxy import Proxy
+
+# One way. Enough for the order of events that a far client sees, see tests/ftpd/meter.py.
+DELAY_MS = 10
+IDLE_S = 5
+BODY = random.Random(1).randbytes(1000)
+BIG = random.Random(2).randbytes(300_000)
+
+LOGIN_TRIPS = 3  # connect, greeting, the flight with the login
+UPLOAD_TRIPS = 7  # and: data connect, data until 226, SIZE, rename
+NEXT_UPLOAD_TRIPS = 3  # flight, data connect, data until 226
+DOWNLOAD_TRIPS = 5  # and: data connect, data until its end
+IDLE_BYTES = 1732
+UPLOAD_BYTES = 2500
+NEXT_UPLOAD_BYTES = 1250
+DOWNLOAD_BYTES = 3000
+SENT_AGAIN = 0.02
+
+
+@pytest.fixture
+def proxy(ftpd):
+    with Proxy(ftpd.host, ftpd.port, delay_ms=DELAY_MS) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def module(ftpd, tmp_path):
+    world = World(tmp_path / "module", ftpd.user, ftpd.password)
+    yield world
+    world.power_off()
+
+
+@pytest.fixture
+def check(ftpd, proxy, tell):
+    """Holds what went through the proxy against the budget and against what the app counted; a row for the table."""
+
+    def compare(job, trips, budget_bytes, counts):
+        proxy.wait_idle(IDLE_S)
+        seen = proxy.counts()
+        tell(
+            f"{ftpd.name:10} {job:28} {seen.round_trips:3} of {trips:3} round trips"
+            f" {seen.wire_bytes:7,} of {budget_bytes:7,} bytes"
+        )
+        assert seen.round_trips <= trips
+        assert seen.wire_bytes <= budget_bytes
+        assert counts.round_trips == seen.round_trips
+        assert counts.connections == seen.control_connections + seen.data_connections
+        assert counts.commands == sum(seen.commands.values())
+        assert counts.sent_bytes == seen.control_up_bytes + seen.data_up_bytes
+        # The answer to QUIT is not waited for.
+        assert 0 <= seen.control_down_bytes + seen.data_down_bytes - counts.received_bytes <= GOODBYE_BYTES
+        return seen
+
+    return compare
+
+
+GOODBYE_BYTES = 150
+
+
+@pytest.fixture
+def session(ftpd, proxy):
+    """An open session whose login rides in the next flight."""
+    counts = Counts()
+    session = Session(ScaledNet(1), ScaledClock(1), counts=counts)
+    session.open(proxy.host, proxy.port)
+    session.start_login(ftpd.user, ftpd.password)
+    yield session
+    session.close()
+
+
+def test_idle_check(ftpd, session, check):
+    (ftpd.root / "manifest").write_bytes(BODY)
+    session.post(["MDTM manifest", "SIZE manifest"])
+    assert session.reply()[0] == session.reply()[0] == 213
+    session.say_goodbye()
+    check("idle check", LOGIN_TRIPS, IDLE_BYTES, session.counts)
+
+
+def test_download_of_a_name(ftpd, session, check):
+    (ftpd.root / "a.bin").write_bytes(BIG[:20_000])
+    got = []
+    session.post_transfer(["SIZE a.bin"], "RETR a.bin")
+    assert session.reply()[1].split()[1] == "20000"
+    session.open_data()
+    session.receive_blocks(got.append)
+    session.finish()
+    session.say_goodbye()
+    assert b"".join(got) == BIG[:20_000]
+    check("download", DOWNLOAD_TRIPS, 20_000 + DOWNLOAD_BYTES, session.counts)
+
+
+def cycle(module, proxy):
+    result = module.boot(proxy.port, download={"from": ""}).run_cycle()
+    assert result.ok, result.error
+    return result
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_uploads(ftpd, proxy, module, check, count):
+    for number in range(count):
+        (module.usr / f"{number:02}.bin").write_bytes(BODY)
+    result = cycle(module, proxy)
+    assert sorted(path.name for path in (ftpd.root / "m1").iterdir()) == [f"{n:02}.bin" for n in range(count)]
+    further = count - 1
+    check(
+        f"{count} checked uploads",
+        UPLOAD_TRIPS + NEXT_UPLOAD_TRIPS * further,
+        len(BODY) * count + UPLOAD_BYTES + NEXT_UPLOAD_BYTES * further,
+        result.counts,
+    )
+
+
+def test_idle_cycle_without_downloads(ftpd, proxy, module, check):
+    (module.usr / "a.bin").write_bytes(BODY)
+    cycle(module, proxy)
+    proxy.wait_idle(IDLE_S)
+    proxy.reset_counts()
+    result = cycle(module, proxy)
+    check("idle cycle", LOGIN_TRIPS, IDLE_BYTES, result.counts)
+
+
+def test_resume_of_an_upload(ftpd, proxy, module, check):
+    (module.usr / "big.bin").write_bytes(BIG)
+    proxy.set_faults(Fault(DATA, "rst", after_bytes=len(BIG) // 2, nth=1, is_link=True))
+    assert not module.boot(proxy.port, download={"from": ""}).run_cycle().ok
+    proxy.clear_faults()
+    proxy.wait_idle(IDLE_S)
+    proxy.reset_counts()
+    held = next((ftpd.root / "m1").iterdir()).stat().st_size
+    result = cycle(module, proxy)
+    assert (ftpd.root / "m1" / "big.bin").read_bytes() == BIG
+    missing = len(BIG) - held
+    seen = check("resume at half of 300,000 B", UPLOAD_TRIPS + 1, missing + UPLOAD_BYTES, result.counts)
+    assert seen.data_up_bytes <= missing + SENT_AGAIN * len(BIG)
