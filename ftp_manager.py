@@ -6,7 +6,7 @@ import gc
 import uhashlib
 
 from app.backoff import Backoff
-from app.errors import HALT, KNOWN, Error, LinkError
+from app.errors import HALT, KNOWN, Error, LinkError, StorageError
 from app.proto.control import Counts, Facts
 from app.proto.session import Session
 from app.sync.download import Downloader
@@ -15,7 +15,7 @@ from app.sync.plan import REMOVE, SKIP, plan_upload
 from app.sync.records import BOOTS, BOOTS_KEY, SERVER, get_key, put_key, server_key
 from app.sync.report import Report
 from app.sync.room import Candidate, make_room
-from app.sync.rules import STATE_FOLDER, is_protected, is_selected, mount_of, remote_path, why_unsendable
+from app.sync.rules import STATE_FOLDER, is_protected, is_selected, mount_of, remote_path, why_too_long, why_unsendable
 from app.sync.scan import walk
 from app.sync.upload import Upload, Uploader
 
@@ -154,7 +154,7 @@ class FtpManager:
             "last_good": self._last_good,
             "failures": self._backoff.failures,
             "parked": self._report.parked_count(),
-            "error": str(result.error) if result.error else None,
+            "error": result.error_text,
             "ledger": self._ledger.lost,
         }
 
@@ -170,6 +170,8 @@ class FtpManager:
 
     def _by_hand(self):
         if self._manual is None:
+            gc.collect()  # user code compiled these modules without main.py's thresholds: the heap may be in pieces
+            gc.threshold(16384)
             from app.manual import Manual  # 5 kB of heap that a module in the field never needs
 
             self._manual = Manual(self._files, self._net, self._clock, self._log)
@@ -244,7 +246,7 @@ class FtpManager:
         else:
             wait_ms = self._backoff.next_ms()
             self._log.warning(
-                "retry %d in %.1f s: %s", self._backoff.failures, wait_ms / 1000, self._report.result.error
+                "retry %d in %.1f s: %s", self._backoff.failures, wait_ms / 1000, self._report.result.error_text
             )
         last = self._clock.ticks_ms()
         while wait_ms > 0 and not self._is_stopped and not self._is_wanted:
@@ -264,7 +266,10 @@ class FtpManager:
         self._boots = entry.stamp + 1 if entry else 1
         self._bad_boots = entry.size + 1 if entry else 1
         self._ledger.put(BOOTS, BOOTS_KEY, self._bad_boots, stamp=self._boots)
-        self._ledger.flush()
+        try:
+            self._ledger.flush()
+        except StorageError as e:
+            self._log.warning("%s: this boot is not counted", e)  # uploads may make room
         self._recall_facts()
         self._is_recovered = True
         return "ready"
@@ -433,7 +438,7 @@ class FtpManager:
     def _scan(self):
         """Yield an Upload for every file that has to go."""
         for rule, path, size, remote in self._files_to_send():
-            reason = why_unsendable(path)
+            reason = why_unsendable(path) or why_too_long(remote)
             if reason:
                 self._report.skipped("up", path, reason)
                 continue

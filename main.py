@@ -64,7 +64,7 @@ def main():
     if config:
         forget_config()
         log.set_level(config["log.level"])
-        log.set_secrets([config["server.password"]])
+        log.set_secrets([config["server.password"], config["server.account"]])
         manager = build(config, files, clock, log)
         gc.threshold(32768)
         manager.run()

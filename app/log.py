@@ -50,13 +50,18 @@ class Log:
             if line:
                 self.error("%s", line)
 
+    def redact(self, text):
+        """The text without the secrets, which a server may have repeated."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
     def _write(self, level, text, args):
         if level < self._threshold:
             return
         if args:
             text = text % args
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = self.redact(text)
         line = "%9.3f %-7s %s" % (self._clock.ticks_ms() / 1000, LEVELS[level], text[:LINE_BYTES])
         if len(self._ring) >= RING_LINES:
             self._ring.pop(0)

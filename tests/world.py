@@ -13,12 +13,12 @@ from contextlib import contextmanager
 
 import pytest
 
+import ftp_manager
 from app.config import parse
 from app.ftp import FTP
 from app.log import Log
 from app.platform.sockets import Net
 from app.proto.session import Session
-from ftp_manager import FtpManager
 
 FAST = 50
 DEVICE = "m1"
@@ -149,7 +149,7 @@ class World:
         clock = FastClock(speed)
         log = StrictLog(clock, out=self.log.append)
         config = parse(json.dumps(data).encode())
-        manager = FtpManager(
+        manager = ftp_manager.FtpManager(
             config, self._files, FastNet(speed), clock, UpLink(), log, lambda low, high: low, lambda: "860000000000000"
         )
         self._managers.append(manager)
@@ -174,6 +174,8 @@ def world(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "uos", uos)
     monkeypatch.setattr(files, "open", uos.open, raising=False)
+    # The app collects after each cycle: here that would walk all of pytest, 40 ms each time.
+    monkeypatch.setattr(ftp_manager, "gc", types.SimpleNamespace(collect=lambda: None))
     made = World(tmp_path, files.Files())
     yield made
     made.power_off()

@@ -37,6 +37,7 @@ class Connection:
     def __init__(self, sock, address):
         self._sock = sock
         self._has_ended = False
+        self._poller = None
         self.address = address  # IP of the other side; "" where it cannot be read
 
     def set_timeout(self, seconds):
@@ -65,9 +66,10 @@ class Connection:
 
     def is_ready(self):
         """True if recv() would not block. Never blocks itself."""
-        poller = _select.poll()
-        poller.register(self._sock, _select.POLLIN)
-        return bool(poller.poll(0))
+        if self._poller is None:
+            self._poller = _select.poll()
+            self._poller.register(self._sock, _select.POLLIN)
+        return bool(self._poller.poll(0))
 
     def close(self):
         self._has_ended = True

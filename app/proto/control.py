@@ -4,12 +4,13 @@
 # For a server that cannot take flights (Facts.flights) post() keeps the commands and reply() sends one at a time: the
 # caller does not see the difference. Nothing is ever sent while a transfer runs: servers answer that in four ways, all bad.
 
-from app.errors import AuthError, ConnectionClosed, ProtocolError, TempReply, TransportError, number_of
+from app.errors import AuthError, ConnectionClosed, Error, ProtocolError, TempReply, TransportError, number_of
 from app.proto.parse import error_for
 from app.proto.reply import ReplyReader
 
 RECV_BYTES = 512  # one read of the control connection; a flight of 20 short replies fits
 COMMAND_BYTES = 600  # longest command: a path of 512 bytes and its verb; longer is a fault, not a name
+PROBE_S = 5  # for a reply that should be here already
 DRIP_FACTOR = 2  # a reply that keeps dripping may take this many time-outs
 
 # What a positive reply to a verb must be; anything else positive means that replies and commands are out of step.
@@ -74,6 +75,7 @@ class Control:
         self._reader = None
         self._unsent = []  # commands that wait: for the next flush, or (lock-step) for their turn
         self._awaited = []  # verbs that were sent and have no reply yet
+        self._flight_count = 0  # commands in the last write
         self._is_asking = False  # something was sent since the last wait: the next wait is a round trip
         self._login = False  # the replies of the login are still to be read
         self._greeted_in = False
@@ -192,7 +194,7 @@ class Control:
         self._flush()
         verb = self._verb()
         code, text = self._read(verb, limit_s or self.timeout)
-        if code >= 200 and self._awaited:
+        if self._awaited and (code >= 200 or verb in _DUE):
             self._awaited.pop(0)
         if self._log:
             self._log.debug("< %s", text)
@@ -200,7 +202,7 @@ class Control:
             self.close()
             raise TempReply(text, verb=verb, code=code)
         due = _DUE.get(verb, 0)
-        if due and 200 <= code < 400 and code != due:
+        if due and code < 400 and code != due:
             self._out_of_step(verb)
             raise ProtocolError("%s answered with %s" % (verb, text), verb=verb, code=code)
         return code, text
@@ -222,6 +224,7 @@ class Control:
                 self._log.debug("> %s", verb + " ***" if verb in ("PASS", "ACCT") else command)
             raw += command.encode() + b"\r\n"
         del self._unsent[:count]
+        self._flight_count = count
         self.counts.commands += count
         self.counts.sent_bytes += len(raw)
         self._is_asking = True
@@ -259,7 +262,7 @@ class Control:
                     raise OSError(110)
         except OSError as e:
             number = number_of(e)
-            if number in (11, 110) and len(self._awaited) > 1:
+            if number in (11, 110) and self._flight_count > 1:
                 self._probe()
             self.close()
             raise TransportError(number, verb=verb, step="control")
@@ -271,7 +274,7 @@ class Control:
     def _probe(self):
         """A flight got too few replies. If the server is alive, it is one that cannot take flights; else the link is gone."""
         try:
-            self._control.set_timeout(5)
+            self._control.set_timeout(PROBE_S)
             self._control.send(b"NOOP\r\n")
             if self._control.recv(RECV_BYTES):
                 self._out_of_step("a flight")
@@ -330,8 +333,8 @@ class Control:
                 self._refuse_protection(code, text)
         code, text = self._next()
         if code != 200:
-            self.close()
-            raise error_for(code, text, "TYPE")
+            self._out_of_step("the login")
+            raise ProtocolError(text, verb="TYPE", code=code)
 
     def _judge_password(self):
         code, text = self._next()
@@ -346,6 +349,8 @@ class Control:
         self.login_reply = text
 
     def _refuse_login(self, code, text, verb):
+        if self.facts.flights:
+            self._count_replies()
         self.close()
         lower = text.lower()
         if 400 <= code < 500 and code != 430:
@@ -361,6 +366,16 @@ class Control:
         if code < 400 and code != 332:
             raise ProtocolError(text, verb=verb, code=code)
         raise AuthError(text, verb=verb, code=code)
+
+    def _count_replies(self):
+        """A server that lost a command of the flight seems to refuse the login: then there is a reply too few."""
+        try:
+            while self._awaited:
+                self._next(PROBE_S)
+        except (Error, OSError, EOFError):
+            pass  # refused one by one, or hung up on, as servers do; what counts is whether _probe() found it alive
+        if not self.facts.flights:
+            raise ProtocolError("replies are missing", verb="USER")
 
     def _refuse_protection(self, code, text):
         self.close()

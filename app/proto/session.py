@@ -8,7 +8,7 @@ from app.proto.parse import error_for, parse227, parse229
 BLOCK_BYTES = 4096  # a read of the data connection: three segments of 1360 bytes
 LINE_BYTES = 1000  # of a listing; longer lines are cut, so that nothing grows
 RATE_WINDOW_MS = 60000
-RATE_FLOOR_BYTES_S = 50  # slower than this for a minute is a stalled transfer; NB-IoT gives 3,000
+RATE_FLOOR_BYTES_S = 100  # slower than this for a minute is a stalled transfer; NB-IoT gives 3,000
 PRELIMINARIES = 4  # 1xx replies before the final one; one is usual
 DRAIN_S = 5  # for the reply that says why a data connection died
 
@@ -57,10 +57,12 @@ class Session(Control):
         self._early = ""
         code, text = self.reply()
         if code >= 400:
+            is_epsv = self._opener == "EPSV"
+            if is_epsv:
+                self.facts.epsv = False
             self._drop_transfer()
-            if self._opener != "EPSV":
+            if not is_epsv:
                 raise error_for(code, text, self._opener.split(" ")[0])
-            self.facts.epsv = False
             self._opener = "PASV"
             self.post([self._opener] + self._transfer)
             return self.open_data()
@@ -145,13 +147,14 @@ class Session(Control):
         """Send `size` bytes of `stream` over the data connection; returns the bytes sent, fewer if the stream ended early.
 
         `digest.update` and `progress(bytes so far)` get each block. Raises what the server said, else TransportError."""
-        if self._control.is_ready():  # most refusals are here by now; else they come at the end
-            self._read_preliminary()
         view = memoryview(buffer)
         room = len(buffer)
         watch = _RateWatch(self._clock)
-        sent = 0
+        sent = blocks = 0
         send = self._data.send
+        control = self._control
+        if control.is_ready():  # most refusals are here by now; else they come at the end
+            self._read_preliminary()
         while sent < size:
             n = stream.readinto(buffer if size - sent >= room else view[: size - sent])
             if not n:
@@ -168,8 +171,13 @@ class Session(Control):
             sent += n
             if progress:
                 progress(sent)
+            blocks += 1
+            if blocks & 3:  # the rest is for every fourth block
+                continue
             if watch.is_stalled(sent):
                 self._stalled("STOR")
+            if not self._has_begun and control.is_ready():
+                self._read_preliminary()
         self.counts.sent_bytes += sent
         return sent
 
@@ -179,7 +187,7 @@ class Session(Control):
         if not self._has_begun:
             self._read_preliminary()
         watch = _RateWatch(self._clock)
-        got = 0
+        got = blocks = 0
         recv = self._data.recv
         while True:
             try:
@@ -196,7 +204,8 @@ class Session(Control):
                 digest.update(block)
             if progress:
                 progress(got)
-            if watch.is_stalled(got):
+            blocks += 1
+            if not blocks & 3 and watch.is_stalled(got):
                 self._stalled("RETR")
         self.counts.received_bytes += got
         return got

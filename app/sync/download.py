@@ -9,12 +9,19 @@ from app.errors import HALT, PARK, ConnectionClosed, Error, IntegrityError, Perm
 from app.proto.parse import parse_fact_size, parse_facts, parse_size
 from app.sync.records import GET_DONE, GET_INTENT, get_key
 from app.sync.plan import CONFLICT, SKIP, plan_download
-from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, is_protected, mount_of, why_unsafe
+from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, is_protected, mount_of, why_too_long, why_unsafe
 
 BATCH = 32  # entries of a remote folder held at once; the folder is listed again for the next ones
 DEPTH = 8
 TRIES = 2
 RESUME_BYTES = 16384  # a shorter partial is not worth going on with
+
+
+OVERWRITES = "it would overwrite a file that has not been sent yet"
+
+
+class Conflict(Exception):
+    """The file here was changed while the new one travelled."""
 
 
 class Remote:
@@ -50,9 +57,9 @@ class Downloader:
                 after = entry.name
                 path = local.rstrip("/") + "/" + entry.name
                 name = remote + "/" + entry.name
-                reason = why_unsafe(entry.name) or (
-                    "the name is protected on the module" if is_protected(path) else None
-                )
+                reason = why_unsafe(entry.name) or why_too_long(name)
+                if is_protected(path):
+                    reason = reason or "the name is protected on the module"
                 if reason:
                     self._report.skipped("down", name, reason)
                 elif not entry.is_folder:
@@ -74,6 +81,8 @@ class Downloader:
                 self._ftp.lines("MLSD " + folder, batch.take_facts)
                 return batch.found, not batch.is_full
             except PermReply as e:
+                if not self._ftp.is_open():  # it was the login that was refused
+                    raise
                 if e.code == 550:
                     return self._no_folder(folder, e)
                 self._ftp.facts.mlsd = False
@@ -124,21 +133,16 @@ class Downloader:
         if todo == SKIP:
             return
         if todo == CONFLICT:
-            self._report.skipped("down", name, "it would overwrite a file that has not been sent yet")
+            self._report.skipped("down", name, OVERWRITES)
         else:
             self._fetch(entry, name, path, key)
 
     def _settled(self, key, path, local_size):
         """The ledger's entry of `path`. An intent that a cut left open is settled by the file in place."""
         pending = self._ledger.pending.get(key)
-        if pending and local_size == pending.size:
-            return self._ledger.settle_get(key, local_size, self._digest_of(path, local_size))
+        if pending and self._files.size(self._staged(path, pending.stamp)) is None:  # the rename took place
+            return self._ledger.settle_get(key, pending.size, pending.digest)
         return self._ledger.find(key)
-
-    def _digest_of(self, path, size):
-        digest = uhashlib.sha256()
-        self._files.digest(path, size, digest, self._buffer)
-        return digest.digest()[:8]
 
     def _fetch(self, entry, name, path, key):
         error = None
@@ -148,6 +152,9 @@ class Downloader:
                 digest = self._receive(entry, name, path)
                 self._put_in_place(entry, path, key, digest)
                 self._report.fetched(name, path, entry.size)
+                return
+            except Conflict as e:
+                self._report.skipped("down", name, e.args[0])
                 return
             except StorageError as e:
                 self._free_blocks = None
@@ -219,6 +226,10 @@ class Downloader:
         folder = path.rsplit("/", 1)[0]
         if self._files.size(folder) is None:
             self._files.make_folders(folder)
+        size = self._files.size(path)
+        if size is not None and not self._is_local_safe(path, size):
+            self._files.remove(self._staged(path, entry.stamp))
+            raise Conflict(OVERWRITES)
         self._ledger.put(GET_INTENT, key, entry.size, digest, entry.stamp)
         self._ledger.flush()
         self._files.commit(self._staged(path, entry.stamp), path, entry.size)
@@ -265,8 +276,13 @@ class _Batch:
         if text is None:
             return
         name = text.rsplit("/", 1)[-1]
-        if name not in ("", ".", "..") and not name.endswith(TEMP_SUFFIX):
-            self._keep(name, lambda: Remote(name, False, -1, ""))
+        if name in ("", ".", "..") or name.endswith(TEMP_SUFFIX):
+            return
+        reason = why_unsafe(name) or why_too_long(self._folder + "/" + name)
+        if reason:  # before anything is asked about it
+            self._report.skipped("down", self._folder + "/" + name, reason)
+            return
+        self._keep(name, lambda: Remote(name, False, -1, ""))
 
     def _text(self, line):
         try:

@@ -57,7 +57,6 @@ class Ledger:
 
     def load(self):
         """Read the file; a missing, foreign or broken one is an empty ledger and says so in `lost`."""
-        self._files.make_folders(self._path.rsplit("/", 1)[0])
         self._files.remove(self._path + ".new")  # of a compaction that was cut
         size = self._files.size(self._path)
         if size is None:
@@ -275,6 +274,7 @@ class Ledger:
         again, because new numbers only ever run behind the old ones. A failure is answered by reading the old file again."""
         self._seen = None  # the records get new numbers
         salt = (self._salt + 1) & 0xFFFFFFFF
+        self._files.make_folders(self._path.rsplit("/", 1)[0])
         self._is_stale = True
         writer = self._files.writer(self._path + ".new")
         try:

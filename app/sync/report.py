@@ -24,6 +24,7 @@ class Result:
         self.counts = None  # proto.control.Counts
         self.duration_ms = 0
         self.error = None  # the first exception that failed the cycle
+        self.error_text = None  # and in words, without secrets
 
     def as_dict(self):
         """Numbers only, for JSON."""
@@ -43,7 +44,7 @@ class Result:
             "received_bytes": counts.received_bytes,
             "round_trips": counts.round_trips,
             "duration_ms": self.duration_ms,
-            "error": str(self.error) if self.error else None,
+            "error": self.error_text,
         }
 
 
@@ -144,18 +145,23 @@ class Report:
     def trouble(self, error):
         """Something failed that fails the cycle without ending it."""
         if self.result.error is None:
-            self.result.error = error
+            self._blame(error)
         self._log.warning("%s; %s", error, error.advice)
         self._tell(error)
 
     def fail(self, error):
         """What ended the cycle."""
-        self.result.error = error
+        self._blame(error)
         self._log.error("%s; %s", error, error.advice)
         self._tell(error)
 
+    def _blame(self, error):
+        self.result.error = error
+        self.result.error_text = self._log.redact(str(error))
+
     def _tell(self, error):
-        entry = (type(error).__name__, error.step or error.verb, error.code or 0, error.text(), error.advice)
+        text = self._log.redact(error.text())
+        entry = (type(error).__name__, error.step or error.verb, error.code or 0, text, error.advice)
         _add(self.result.errors, entry)
         self._emit("error", entry)
 

@@ -19,6 +19,7 @@ _USR_FILES = (
 _USR_FOLDERS = (".updater", "app")
 STATE_FOLDER = ".ferry"  # on every mount; downloads are staged there, the ledger is in that of /usr
 TEMP_SUFFIX = ".part"
+PATH_BYTES = 512  # of a path on the server; with its verb it must fit into a command
 NAME_BYTES = 255  # longer names corrupt the module's file system
 
 
@@ -110,6 +111,11 @@ def _broken_tail(raw):
             need = 2 if b < 0xE0 else 3 if b < 0xF0 else 4
             return back if back < need else 0
     return 0
+
+
+def why_too_long(remote):
+    """None, or why a path on the server cannot be named in a command."""
+    return "the path on the server is longer than %d bytes" % PATH_BYTES if len(remote.encode()) > PATH_BYTES else None
 
 
 def why_unsendable(path):

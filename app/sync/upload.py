@@ -10,7 +10,7 @@ import uhashlib
 from app.errors import HALT, PARK, Error, IntegrityError, PermReply, StorageError, TempReply, TransportError
 from app.proto.parse import error_for, parse_size
 from app.sync.records import CANCEL, FORGET, PUT_DONE, PUT_INTENT, PUT_VERIFIED
-from app.sync.rules import temp_name
+from app.sync.rules import TEMP_SUFFIX, temp_name
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
 RESUME_BYTES = 32768  # below this a file starts over: asking costs as much as sending
@@ -36,10 +36,14 @@ class Upload:
         self.attempt = pending.attempt if pending else 0
         self.tries = 0
         self.offset = 0
-        self.has_moved = False  # RNTO was refused because the name was taken: DELE goes first
+        self.is_taken = False  # RNTO was refused, perhaps because the name is taken: what has it steps aside first
 
     def temp(self):
         return temp_name(self.remote, self.digest, self.attempt)
+
+    def aside(self):
+        """Where an older file of this name waits while the new one takes its place."""
+        return self.temp()[: -len(TEMP_SUFFIX)] + ".old" + TEMP_SUFFIX
 
     def is_resumable(self):
         """True if it is worth asking the server how far it got."""
@@ -91,8 +95,9 @@ class Uploader:
         self._chores = []
         if verified:
             self._ledger.put(PUT_VERIFIED, verified.key, verified.size, verified.digest, attempt=verified.attempt)
-            if verified.has_moved:
-                steps.append(("DELE " + verified.remote, None, None))
+            if verified.is_taken:
+                steps.append(("RNFR " + verified.remote, None, None))
+                steps.append(("RNTO " + verified.aside(), None, None))
             steps.append(("RNFR " + verified.temp(), self._on_rnfr, verified))
             steps.append(("RNTO " + verified.remote, self._on_rnto, verified))
         if arrived:
@@ -128,14 +133,18 @@ class Uploader:
         upload.is_there = code == 350
 
     def _on_rnto(self, upload, code, text):
-        if code == 250 or (200 <= code < 300):
+        if 200 <= code < 300:
             self._commit(upload)
+            if upload.is_taken:
+                self._chores.append("DELE " + upload.aside())
         elif not upload.is_there:  # the server removed the temp name after all
             self._start_over(upload, IntegrityError("the temp name is gone: " + text, verb="RNFR", code=code))
-        elif code >= 500 and not upload.has_moved:  # it does not rename over an existing file
-            upload.has_moved = True
+        elif code >= 500 and not upload.is_taken:  # it may be a server that does not rename over an existing file
+            upload.is_taken = True
             self._verified = upload
         else:
+            if upload.is_taken:  # back to where it was: the old file is better than none
+                self._chores += ["RNFR " + upload.aside(), "RNTO " + upload.remote]
             self._give_up(upload, error_for(code, text, "RNTO"))
 
     def _on_size(self, upload, code, text):
@@ -173,9 +182,9 @@ class Uploader:
         upload.offset = 0
         self._again.append(upload)
 
-    def _give_up(self, upload, error):
+    def _give_up(self, upload, error, has_temp=True):
         """This file is over for this run: parked if the error says so, else it goes again in a later cycle."""
-        if self._ftp.has_begun():
+        if has_temp:
             self._chores.append("DELE " + upload.temp())
         self._ledger.put(CANCEL, upload.key)
         if isinstance(error, IntegrityError):
@@ -234,8 +243,8 @@ class Uploader:
             self._refused(upload, e)
             return
         except TransportError:
-            if not ftp.has_begun():
-                # No 150: the server may hold the file locked for a session that it believes alive. Next time a fresh name.
+            if upload.offset and not ftp.has_begun():
+                # No 150: the server holds the partial locked for a session that it believes alive. Next time a fresh name.
                 self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, attempt=_after(upload.attempt))
             raise
         if not sent:
@@ -276,7 +285,7 @@ class Uploader:
             upload.offset = 0
             self._again.append(upload)
             return
-        self._give_up(upload, error)
+        self._give_up(upload, error, self._ftp.has_begun())
 
     # --- going on after a cut
 
@@ -291,6 +300,8 @@ class Uploader:
 
             return take
 
+        if upload.attempt:  # of the attempt before, which may have been locked when it was given up
+            steps.append(("DELE " + temp_name(upload.remote, upload.digest, upload.attempt - 1), None, None))
         steps.append(("SIZE " + upload.temp(), note("temp"), upload))
         steps.append(("SIZE " + upload.remote, note("final"), upload))
         self._save()

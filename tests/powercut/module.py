@@ -170,8 +170,11 @@ def contents(folder: str) -> dict:
             continue
         digest = uhashlib.sha256()
         size = Files().size(path)
-        Files().digest(path, size, digest, _buffer)
-        found[path] = [size, str(ubinascii.hexlify(digest.digest()[:8]), "ascii")]
+        try:
+            Files().digest(path, size, digest, _buffer)
+            found[path] = [size, str(ubinascii.hexlify(digest.digest()[:8]), "ascii")]
+        except StorageError as error:
+            found[path] = [size, str(error)]
     return found
 
 
@@ -195,7 +198,7 @@ def copy_image(source: str, target: str) -> None:
 
 def start(plan: dict) -> None:
     """The firmware's modules and the app's, once: only what lies on flash and in objects is lost in a cut."""
-    global main, Clock, Files, Log, Ledger, LEDGER, PUT_DONE, uhashlib, ubinascii, _world, _flash
+    global main, Clock, Files, Log, Ledger, LEDGER, PUT_DONE, StorageError, uhashlib, ubinascii, _world, _flash
     import builtins
 
     boot.watch = lambda manager, cycles: None  # nobody listens to events here
@@ -212,6 +215,7 @@ def start(plan: dict) -> None:
 
     import main
     from app.config import check_all
+    from app.errors import StorageError
     from app.log import Log
     from app.platform import files
     from app.platform.clock import Clock
