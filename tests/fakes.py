@@ -94,6 +94,10 @@ class MemoryFiles:
             if path.startswith(top):
                 name, _, below = path[len(top) :].partition("/")
                 found[name] = (name, True, -1) if below else (name, False, len(raw))
+        for path in self.folders:
+            if path.startswith(top):
+                name = path[len(top) :].partition("/")[0]
+                found[name] = (name, True, -1)
         return sorted(entry for entry in found.values() if entry[0] > after)[:limit]
 
 

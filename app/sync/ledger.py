@@ -57,7 +57,12 @@ class Ledger:
 
     def load(self):
         """Read the file; a missing, foreign or broken one is an empty ledger and says so in `lost`."""
-        self._files.remove(self._path + ".new")  # of a compaction that was cut
+        if self._files.size(self._path) is None and self._files.size(self._path + ".new"):
+            # FAT removes what a rename replaces before it renames. A file that is not closed has no size yet.
+            self._files.rename(self._path + ".new", self._path)
+        # Of a compaction that was cut. Comes before the size in any case: littlefs 2 finishes a half-done rename only when
+        # something is about to be changed, and until then may hide other names of its folder.
+        self._files.remove(self._path + ".new")
         size = self._files.size(self._path)
         if size is None:
             return
@@ -242,8 +247,9 @@ class Ledger:
         self._waiting = []
         self._recent = {}
 
-    def waiting_count(self):
-        return len(self._waiting)
+    def has_verified(self):
+        """True if an entry waits that must be on flash before its file gets its final name."""
+        return bool([entry for entry in self._waiting if entry.kind == PUT_VERIFIED])
 
     def watch(self):
         """Begin to note which entries are asked for: those that nobody asks for in a whole cycle belong to files that are gone."""

@@ -106,7 +106,8 @@ class Uploader:
             if upload.is_resumable():
                 self._resume(steps, upload)
                 return
-            self._replace_temp(upload)
+            self._replace_temp(steps, upload, upload.pending)
+            steps = []
         if upload:
             self._store(steps, upload)
         else:
@@ -214,7 +215,7 @@ class Uploader:
         """Fly `steps` with the transfer of `upload` behind them."""
         steps.extend([("MKD " + folder, None, None) for folder in self._missing_folders(upload.remote)])
         self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, attempt=upload.attempt)
-        if upload.size >= RESUME_BYTES or self._ledger.waiting_count() > 1:
+        if upload.size >= RESUME_BYTES or self._ledger.has_verified():
             self._save()  # alone, the intent of a small file is not worth two erases
         try:
             stream = self._files.open(upload.path, "rb")
@@ -316,14 +317,17 @@ class Uploader:
             if RESUME_BYTES <= held < upload.size and (facts.rest_stor or facts.appe):
                 upload.offset = held
             else:
-                upload.pending = pending
-                self._replace_temp(upload)
+                self._replace_temp([], upload, pending)
             self._again.append(upload)
 
-    def _replace_temp(self, upload):
-        """What the cut left on the server under a temp name is of no use: remove it, and do not write to it, it may be locked."""
-        pending, upload.pending = upload.pending, None
-        self._chores.append("DELE " + temp_name(upload.remote, pending.digest, pending.attempt))
+    def _replace_temp(self, steps, upload, pending):
+        """What the cut left on the server under a temp name is of no use: remove it, and do not write to it, it may be locked.
+
+        It is gone before the ledger names its successor: a second cut between the two would leave it there for good."""
+        upload.pending = None
+        steps.append(("DELE " + temp_name(upload.remote, pending.digest, pending.attempt), None, None))
+        self._save()
+        self._fly(steps)
         upload.attempt = _after(pending.attempt)
 
     def _set_verified(self, upload):

@@ -19,7 +19,9 @@ def measure(what):
     print("%s: %d bytes, %d sockets" % (what, gc.mem_alloc(), len(_world.sockets)))
 """
 
-UPLOADS = START + """
+UPLOADS = (
+    START
+    + """
 from ftp_manager import FtpManager
 manager = FtpManager()
 manager.connect("127.0.0.1", PORT)
@@ -35,8 +37,11 @@ measure("early")
 upload(1000)
 measure("late")
 """
+)
 
-FAILED_CONNECTS = START + """
+FAILED_CONNECTS = (
+    START
+    + """
 from app.errors import TransportError
 from ftp_manager import FtpManager
 manager = FtpManager()
@@ -54,8 +59,11 @@ measure("early")
 fail(1000)
 measure("late")
 """
+)
 
-SPEED = START + """
+SPEED = (
+    START
+    + """
 import usocket
 from app.platform.sockets import Net
 from app.proto.session import Session
@@ -137,6 +145,7 @@ for _ in range(RUNS):
     time("send_bare", send_bare, "rb")
     time("send", send, "rb")
 """
+)
 SIZE = 2_000_000
 RUNS = 11
 

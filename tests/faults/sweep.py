@@ -188,12 +188,20 @@ class Sweep:
             ("module", self.world.files(), MODULE_VERSIONS),
         ):
             for name, content in tree.items():
-                if not name.endswith(".part") and content not in versions.get(name, ()) and not self._is_half(name):
+                if (
+                    not name.endswith(".part")
+                    and content not in versions.get(name, ())
+                    and not self._is_half(name, content)
+                ):
                     self._problems.append(f"{when}: {where} holds {len(content)} wrong bytes as {name}")
 
-    def _is_half(self, name):
-        """True if the name on the server may come of a command that was cut short."""
-        return self._is_half_allowed and any(remote.startswith(name) or name.startswith(remote) for remote in SERVER_AFTER)
+    def _is_half(self, name, content):
+        """True if this may come of a command on the server that was cut short."""
+        if not self._is_half_allowed or content is None:
+            return False
+        if name in SERVER_AFTER:  # STOR of a temp name, cut right behind the final one
+            return content == b""
+        return any(remote.startswith(name) or name.startswith(remote) for remote in SERVER_AFTER)
 
     def _compare(self, what):
         for where, tree, wanted in (
@@ -201,7 +209,7 @@ class Sweep:
             ("module", self.world.files(), MODULE_AFTER),
         ):
             for name in sorted(set(tree) | set(wanted)):
-                if tree.get(name) != wanted.get(name) and not self._is_half(name):
+                if tree.get(name) != wanted.get(name) and not self._is_half(name, tree.get(name)):
                     is_there = f"{len(tree[name])} bytes" if name in tree else "missing"
                     self._problems.append(f"{what} {name} on the {where} is wrong ({is_there})")
 

@@ -61,7 +61,7 @@ def host_files(root, opened):
         spec.loader.exec_module(module)
 
     def open_(path, mode):
-        opened.append(open(root + path, mode))
+        opened.append(open(root + path, mode))  # noqa: SIM115 - power_off() closes it
         return opened[-1]
 
     module.open = open_

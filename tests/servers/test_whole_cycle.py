@@ -69,11 +69,10 @@ def test_a_cut_upload_is_gone_on_with(ftpd, flashed, how):
         proxy.clear_faults()
         proxy.wait_idle(5)
         proxy.reset_counts()
-        (held,) = map(len, uploaded(ftpd).values())
         module.sync()
         assert uploaded(ftpd) == {"big.bin": BIG}
-        assert held > 0
-        assert proxy.counts().data_up_bytes == len(BIG) - held
+        assert proxy.counts().commands["REST"] == 1
+        assert proxy.counts().data_up_bytes < len(BIG)
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
@@ -122,7 +121,10 @@ def test_tls_carries_files_both_ways(name, tls, tmp_path, flashed):
         assert module.files()["c.bin"] == BIG[:20_000]
 
 
-@pytest.mark.parametrize("name", ["vsftpd", "proftpd"])
+CURE = {"vsftpd": "require_ssl_reuse=NO", "proftpd": "NoSessionReuseRequired"}
+
+
+@pytest.mark.parametrize("name", CURE)
 def test_a_server_that_wants_session_reuse_is_named_with_the_cure(name, tmp_path, flashed):
     require(name, tls=True)
     root = tmp_path / "server"
@@ -131,6 +133,7 @@ def test_a_server_that_wants_session_reuse_is_named_with_the_cure(name, tmp_path
         module = flashed(server, tls="explicit")
         put_all(module, SMALL)
         boot = module.boot()
-        assert boot.states[-1] == "HALT", boot.text
-        assert "require_ssl_reuse" in boot.errors[-1][4]
+        # vsftpd says 522, which is nothing else. proftpd says 425, which may pass.
+        assert boot.states[-1] == {"vsftpd": "HALT", "proftpd": "BACKOFF"}[name], boot.text
+        assert CURE[name] in boot.errors[0][4]
         assert [name for name in uploaded(server) if not name.endswith(".part")] == []
