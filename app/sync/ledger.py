@@ -247,6 +247,10 @@ class Ledger:
         self._waiting = []
         self._recent = {}
 
+    def waiting_count(self):
+        """Entries that are not on flash yet."""
+        return len(self._waiting)
+
     def has_verified(self):
         """True if an entry waits that must be on flash before its file gets its final name."""
         return bool([entry for entry in self._waiting if entry.kind == PUT_VERIFIED])
