@@ -23,7 +23,8 @@ ADVICE = {
     502: "the server does not offer this command",
     503: "the server wants another order of commands",
     521: "the server wants encrypted data: set server.tls",
-    522: "the server wants TLS session reuse, which no module can do: turn it off there (vsftpd: require_ssl_reuse=NO)",
+    522: "the server wants TLS session reuse, which no module can do: turn it off there (vsftpd: require_ssl_reuse=NO;"
+    " proftpd: TLSOptions NoSessionReuseRequired)",
     530: "check server.user and server.password",
     532: "the server wants an account for storing files: set server.account",
     534: "the server refuses this security mechanism: change server.tls",

@@ -175,7 +175,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "uos", uos)
     monkeypatch.setattr(files, "open", uos.open, raising=False)
     # The app collects after each cycle: here that would walk all of pytest, 40 ms each time.
-    monkeypatch.setattr(ftp_manager, "gc", types.SimpleNamespace(collect=lambda: None))
+    monkeypatch.setattr(ftp_manager, "gc", types.SimpleNamespace(collect=lambda: None, threshold=lambda *_: -1))
     made = World(tmp_path, files.Files())
     yield made
     made.power_off()

@@ -146,7 +146,13 @@ class FTP(Session):
 
     def feat(self):
         """FEAT (RFC 2389): the features as a list of texts; [] where the server has none. A hint, no promise."""
-        return [line.strip() for line in self.voidcmd("FEAT").split("\n")[1:-1]]
+        self.post(["FEAT"])
+        code, text = self.reply()
+        if code in (500, 502):
+            return []
+        if not 200 <= code < 300:
+            raise error_for(code, text, "FEAT")
+        return [line.strip() for line in text.split("\n")[1:-1]]
 
     def rename(self, fromname, toname):
         """RNFR, RNTO; returns the last reply."""

@@ -6,9 +6,11 @@
 # a TLS socket has read and write only, and read(n) waits until there are n bytes.
 
 try:
+    import urandom as _random
     import uselect as _select
     import usocket as _socket
 except ImportError:
+    import random as _random
     import select as _select
     import socket as _socket
 
@@ -163,8 +165,9 @@ class Listener:
 class Net:
     """Opens connections. A socket is bound to the module's address of the moment it is made."""
 
-    def __init__(self, randint=None):
+    def __init__(self, randint=_random.randint):
         self._randint = randint
+        self._last_good = ("", "")  # name and address of the last connection: for when the look-up fails
 
     def connect(self, host, port, timeout_s):
         """A Connection to host (name or address) and TCP port. Blocks for the look-up and at most one time-out per address.
@@ -176,12 +179,17 @@ class Net:
         except OSError as e:
             found = []
             number = number_of(e)
+        if not found and host == self._last_good[0]:
+            found = _socket.getaddrinfo(self._last_good[1], port)
         if not found:
             advice = "check server.host, the SIM's data plan and the DNS servers of the APN"
             raise TransportError(number, "no address for " + host, step="dns", advice=advice)
         for info in found[:ADDRESSES]:
             try:
-                return self._connect(info, timeout_s)
+                connection = self._connect(info, timeout_s)
+                if connection.address and connection.address != host:
+                    self._last_good = (host, connection.address)
+                return connection
             except OSError as e:
                 number = number_of(e)
         raise TransportError(number, "%s:%d: %s" % (host, port, _REASONS.get(number, "no connection")), step="connect")
@@ -225,18 +233,19 @@ class Net:
         try:
             import ussl
         except ImportError:
-            return TlsConnection(connection, _wrap_on_pc(connection._sock, host), is_control)
+            return TlsConnection(connection, _wrap_on_pc(connection, host), is_control)
         return TlsConnection(connection, ussl.wrap_socket(connection._sock, server_hostname=host), is_control)
 
 
-def _wrap_on_pc(sock, host):
-    """CPython: a file-like TLS socket, as unverified as the module's."""
+def _wrap_on_pc(connection, host):
+    """CPython: a file-like TLS socket, as unverified as the module's. It takes the place of the plain one, which is void then."""
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return _PcTls(context.wrap_socket(sock, server_hostname=host))
+    connection._sock = context.wrap_socket(connection._sock, server_hostname=host)
+    return _PcTls(connection._sock)
 
 
 class _PcTls:

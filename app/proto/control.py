@@ -17,12 +17,13 @@ DRIP_FACTOR = 2  # a reply that keeps dripping may take this many time-outs
 _DUE = {"EPSV": 229, "PASV": 227, "SIZE": 213, "MDTM": 213, "RNFR": 350, "REST": 350}
 
 # "Too many connections" and the like come as 530 too. They pass; a wrong password does not.
+_TLS_WORDS = ("tls", "ssl", "encrypt", "cleartext", "use auth")
 _BUSY_WORDS = ("too many", "maximum", "limit", "busy", "try again", "later", "overload")
 
 TLS_OFF, TLS_EXPLICIT, TLS_IMPLICIT, TLS_CONTROL = TLS_MODES = ("off", "explicit", "implicit", "control-only")
 
 
-_FACTS = ("flights", "epsv", "mlsd", "rest_stor", "appe")  # the order is that of the bits in the ledger
+_FACTS = ("flights", "epsv", "mlsd", "rest_stor", "appe", "no_pret")  # the order is that of the bits in the ledger
 
 
 class Facts:
@@ -34,6 +35,7 @@ class Facts:
         self.mlsd = True
         self.rest_stor = True  # REST before STOR goes on where it should
         self.appe = True
+        self.no_pret = True  # EPSV and PASV work without PRET before them
 
     def flags(self):
         """What was found missing, as bits for the ledger; 0 = nothing."""
@@ -200,9 +202,11 @@ class Control:
             self._log.debug("< %s", text)
         if code == 421:
             self.close()
-            raise TempReply(text, verb=verb, code=code)
+            raise TempReply(text, verb=verb, code=code, advice=self._tls_advice(text))
         due = _DUE.get(verb, 0)
         if due and code < 400 and code != due:
+            if verb == "EPSV" and not self.facts.flights:  # one at a time nothing is out of step: it cannot EPSV
+                self.facts.epsv = False
             self._out_of_step(verb)
             raise ProtocolError("%s answered with %s" % (verb, text), verb=verb, code=code)
         return code, text
@@ -340,6 +344,8 @@ class Control:
         code, text = self._next()
         if code >= 400 and not self._greeted_in:
             self._refuse_login(code, text, "USER")
+        if code == 332:  # what it says to PASS tells less
+            self._refuse_login(code, text, "USER")
         is_in = self._greeted_in or code in (200, 230, 232)
         code, text = self._next()
         if is_in and code in (500, 502, 503):
@@ -365,7 +371,16 @@ class Control:
                 )
         if code < 400 and code != 332:
             raise ProtocolError(text, verb=verb, code=code)
-        raise AuthError(text, verb=verb, code=code)
+        raise AuthError(text, verb=verb, code=code, advice=self._tls_advice(text))
+
+    def _tls_advice(self, text):
+        """What to say where the server's refusal sounds as if it wanted TLS, else ""."""
+        lower = text.lower()
+        if self._tls == TLS_OFF:
+            for word in _TLS_WORDS:
+                if word in lower:
+                    return "the server wants TLS: set server.tls to explicit"
+        return ""
 
     def _count_replies(self):
         """A server that lost a command of the flight seems to refuse the login: then there is a reply too few."""

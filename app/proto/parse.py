@@ -11,9 +11,10 @@ def error_for(code, text, verb):
     """The exception for a negative reply."""
     kind = TempReply if 400 <= code < 500 else PermReply if 500 <= code < 600 else ProtocolError
     error = kind(text, verb=verb, code=code)
-    if code in _SECURITY or "reuse" in text.lower():  # concerns every file, and only a person can change it
+    wants_reuse = "reuse" in text.lower()
+    if code in _SECURITY or wants_reuse:  # concerns every file, and only a person can change it
         error.action = HALT
-        error.advice = ADVICE.get(code, ADVICE[522])
+        error.advice = ADVICE[522] if wants_reuse else ADVICE.get(code, ADVICE[522])
     if code == 552:  # a full quota passes, and is the fault of no file
         error.action = LATER
     return error

@@ -1,7 +1,7 @@
 # A session that moves data: the control connection of control.py and one data connection at a time.
 # FTP (client.py) puts ftplib's names on top of this; the sync stages use this alone. Knows nothing of files or of flash.
 
-from app.errors import Error, IntegrityError, ProtocolError, TransportError, number_of
+from app.errors import ADVICE, HALT, RETRY, Error, IntegrityError, ProtocolError, TransportError, number_of
 from app.proto.control import TLS_CONTROL, TLS_OFF, Control
 from app.proto.parse import error_for, parse227, parse229
 
@@ -35,7 +35,12 @@ class Session(Control):
         """Post the commands `before`, then what opens a data connection for `command` (STOR, RETR, ...) at a restart offset."""
         self._transfer = ["REST %d" % offset, command] if offset else [command]
         self._opener = self._choose_opener()
-        self.post(before + [self._opener] + self._transfer)
+        self.post(before + self._opening())
+
+    def _opening(self):
+        pret = [] if self.facts.no_pret else ["PRET " + self._transfer[-1]]
+        # In active mode the command waits for PORT's reply: servers connect before they answer, and answer out of order.
+        return pret + [self._opener] + ([] if self._listener else self._transfer)
 
     def _choose_opener(self):
         if not self._own_address:
@@ -55,18 +60,31 @@ class Session(Control):
         the command itself is read by finish(). Falls back to PASV where EPSV is refused. Blocks for at most two time-outs."""
         self._has_begun = False
         self._early = ""
+        if not self.facts.no_pret:
+            self.reply()  # PRET's; the next one decides
         code, text = self.reply()
         if code >= 400:
-            is_epsv = self._opener == "EPSV"
-            if is_epsv:
+            wants_pret = "PRET" in text and self.facts.no_pret  # drftpd wants to know what for
+            is_epsv = self._opener == "EPSV" and not wants_pret
+            if wants_pret:
+                self.facts.no_pret = False
+            elif is_epsv:
                 self.facts.epsv = False
-            self._drop_transfer()
-            if not is_epsv:
-                raise error_for(code, text, self._opener.split(" ")[0])
-            self._opener = "PASV"
-            self.post([self._opener] + self._transfer)
+            if not self._listener:
+                self._drop_transfer()
+            if is_epsv:
+                self._opener = "PASV"
+            elif not wants_pret:
+                self.close()  # concerns every file, so it is the fault of none
+                error = error_for(code, text, self._opener.split(" ")[0])
+                if error.action != HALT:
+                    error.action = RETRY
+                raise error
+            self.post(self._opening())
             return self.open_data()
-        if not self._listener:
+        if self._listener:
+            self.post(self._transfer)
+        else:
             self._connect_data(text)
         is_at_offset = True
         if len(self._transfer) > 1:
@@ -76,7 +94,8 @@ class Session(Control):
         self._flush()  # in lock-step the command goes now
         if self._listener:
             self._accept_data()
-        if self._tls not in (TLS_OFF, TLS_CONTROL):
+        if self._has_private_data():
+            self._read_preliminary()  # a server that refuses does not shake hands
             self._wrap_data()
         return is_at_offset
 
@@ -95,9 +114,22 @@ class Session(Control):
         try:
             self._data = self._net.connect(host, port, self.timeout)
         except OSError as e:
+            self._raise_refusal()
             self.facts.epsv = False  # some firewalls let only the ports of PASV through
             self._data_failed(e, verb, "allow the server's passive port range in its firewall and NAT")
         self._is_asking = True
+
+    def _raise_refusal(self):
+        """A server may close its data port because it refuses the transfer. Then its reply is here, and the session goes on."""
+        if self._unsent:
+            return
+        for _ in self._transfer:
+            if self._reader.is_idle() and not self._control.is_ready():
+                return
+            verb = self._verb()
+            code, text = self._next(DRAIN_S)
+            if code >= 400 and verb != "REST":
+                raise error_for(code, text, verb)
 
     def _accept_data(self):
         """Active mode: the server connects to us, from the address of the control connection and from nowhere else."""
@@ -109,6 +141,9 @@ class Session(Control):
         self.counts.connections += 1
         self.counts.round_trips += 1
         self._is_asking = True
+
+    def _has_private_data(self):
+        return self._tls not in (TLS_OFF, TLS_CONTROL)
 
     def _wrap_data(self):
         try:
@@ -153,7 +188,7 @@ class Session(Control):
         sent = blocks = 0
         send = self._data.send
         control = self._control
-        if control.is_ready():  # most refusals are here by now; else they come at the end
+        if not self._has_begun and control.is_ready():  # most refusals are here by now; else they come at the end
             self._read_preliminary()
         while sent < size:
             n = stream.readinto(buffer if size - sent >= room else view[: size - sent])
@@ -217,7 +252,7 @@ class Session(Control):
         self._has_begun = True
         if code >= 400:
             self.close_data()
-            raise error_for(code, text, verb)
+            raise self._refusal(code, text, verb)
         if code >= 200:
             self._early = text
 
@@ -259,8 +294,14 @@ class Session(Control):
             self.close()
             raise ProtocolError("only preliminary replies", verb=verb, code=code)
         if code >= 400:
-            raise error_for(code, text, verb)
+            raise self._refusal(code, text, verb)
         return text
+
+    def _refusal(self, code, text, verb):
+        error = error_for(code, text, verb)
+        if code == 425 and self._has_private_data():  # not the firewall: the connection was there
+            error.advice = ADVICE[522]
+        return error
 
     def abandon_transfer(self):
         """Break off the transfer under way, if there is one, so that the session can go on. Raises if it cannot."""
@@ -275,7 +316,8 @@ class Session(Control):
         """Run a listing; `take(line)` gets each line as bytes, without its end, cut at LINE_BYTES. Returns the final reply."""
         self.post_transfer([], command)
         self.open_data()
-        self._read_preliminary()
+        if not self._has_begun:
+            self._read_preliminary()
         splitter = _Lines(take)
         try:
             self.receive_blocks(splitter.write)

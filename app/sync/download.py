@@ -112,6 +112,8 @@ class Downloader:
             mark_code, mark = self._ftp.reply()
             if code == 213:
                 batch.found[i] = Remote(name, False, parse_size(size), mark[4:] if mark_code == 213 else "")
+            elif code in (500, 502, 504):  # it does not tell sizes: nothing here can be fetched
+                batch.found[i] = Remote(name, False, -1, "")
             else:
                 batch.found[i] = Remote(name, True, -1, "")
 
@@ -199,9 +201,11 @@ class Downloader:
         self._files.make_folders(staged.rsplit("/", 1)[0])
         held = self._files.size(staged) or 0
         digest = uhashlib.sha256()
-        offset = held if RESUME_BYTES <= held < entry.size else 0
+        offset = held if held and held == entry.size or RESUME_BYTES <= held < entry.size else 0
         if offset:
             self._files.digest(staged, offset, digest, self._buffer)
+            if offset == entry.size:  # all of it was here when the link died
+                return digest.digest()[:8]
         ftp = self._ftp
         ftp.post_transfer([], "RETR " + name, offset)
         if not ftp.open_data():
@@ -213,6 +217,8 @@ class Downloader:
             got = ftp.receive_blocks(writer.write, digest, self._report.progress, entry.size - offset)
             ftp.finish()
             if offset + got != entry.size:
+                if offset + got < entry.size:
+                    writer.keep()  # what arrived is right as far as it goes
                 raise IntegrityError("%d of %d bytes arrived" % (offset + got, entry.size), verb="RETR")
             writer.close()
         except (TransportError, ConnectionClosed):

@@ -10,6 +10,8 @@ MAGIC = b"FERRYLDG"  # key of the header
 
 HEADER = 0x46
 PUT_INTENT = 1  # bytes of this file are about to go to the server under its temp name
+ALL_SENT = 1  # flags of PUT_INTENT: all bytes went, and no final reply came
+LOCKED = 2  # flags of PUT_INTENT: the server gave no 150 for its temp name
 PUT_VERIFIED = 2  # the server had all of it under the temp name: the rename may have taken place
 PUT_DONE = 3  # it is there under its final name
 GET_INTENT = 4  # a download is about to be renamed into place

@@ -7,14 +7,25 @@
 
 import uhashlib
 
-from app.errors import HALT, PARK, Error, IntegrityError, PermReply, StorageError, TempReply, TransportError
+from app.errors import (
+    HALT,
+    PARK,
+    ConnectionClosed,
+    Error,
+    IntegrityError,
+    PermReply,
+    StorageError,
+    TempReply,
+    TransportError,
+)
 from app.proto.parse import error_for, parse_size
-from app.sync.records import CANCEL, FORGET, PUT_DONE, PUT_INTENT, PUT_VERIFIED
+from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INTENT, PUT_VERIFIED
 from app.sync.rules import TEMP_SUFFIX, temp_name
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
 RESUME_BYTES = 32768  # below this a file starts over: asking costs as much as sending
 FOLDERS = 64  # known remote folders kept in RAM
+STALE_TEMPS = 4  # of so many attempts the temp names are removed: each cut may have kept a DELE from the server
 _UNKNOWN = -2  # SIZE was not answered with a number
 
 
@@ -36,6 +47,7 @@ class Upload:
         self.attempt = pending.attempt if pending else 0
         self.tries = 0
         self.offset = 0
+        self.is_sent = False  # all bytes went; whether they arrived is not known
         self.is_taken = False  # RNTO was refused, perhaps because the name is taken: what has it steps aside first
 
     def temp(self):
@@ -48,8 +60,9 @@ class Upload:
     def is_resumable(self):
         """True if it is worth asking the server how far it got."""
         pending = self.pending
-        is_same = pending.is_of(self.size, self.digest)
-        return is_same and (pending.kind == PUT_VERIFIED or self.size >= RESUME_BYTES)
+        if not pending.is_of(self.size, self.digest) or pending.flags == LOCKED:
+            return False
+        return pending.kind == PUT_VERIFIED or pending.flags == ALL_SENT or self.size >= RESUME_BYTES
 
 
 class Uploader:
@@ -64,7 +77,7 @@ class Uploader:
         self._folders = folders  # set of remote folders that exist; outlives the session
         self._has_proof = has_proof  # False: neither SIZE nor rename, for write-only drop boxes
         self._arrived = None  # Upload whose bytes are on the server, size not known yet
-        self._verified = None  # Upload that was measured and waits for its final name
+        self._verified = []  # Uploads that were measured and wait for their final names
         self._chores = []  # commands for the next flight whose replies do not matter
         self._again = []  # Uploads that start over in this run
 
@@ -89,17 +102,17 @@ class Uploader:
     # --- one flight
 
     def _step(self, upload):
-        verified, self._verified = self._verified, None
+        verified, self._verified = self._verified, []
         arrived, self._arrived = self._arrived, None
         steps = [(command, None, None) for command in self._chores]
         self._chores = []
-        if verified:
-            self._ledger.put(PUT_VERIFIED, verified.key, verified.size, verified.digest, attempt=verified.attempt)
-            if verified.is_taken:
-                steps.append(("RNFR " + verified.remote, None, None))
-                steps.append(("RNTO " + verified.aside(), None, None))
-            steps.append(("RNFR " + verified.temp(), self._on_rnfr, verified))
-            steps.append(("RNTO " + verified.remote, self._on_rnto, verified))
+        for done in verified:
+            self._ledger.put(PUT_VERIFIED, done.key, done.size, done.digest, attempt=done.attempt)
+            if done.is_taken:
+                steps.append(("RNFR " + done.remote, None, None))
+                steps.append(("RNTO " + done.aside(), None, None))
+            steps.append(("RNFR " + done.temp(), self._on_rnfr, done))
+            steps.append(("RNTO " + done.remote, self._on_rnto, done))
         if arrived:
             steps.append(("SIZE " + arrived.temp(), self._on_size, arrived))
         if upload and upload.pending:
@@ -142,7 +155,7 @@ class Uploader:
             self._start_over(upload, IntegrityError("the temp name is gone: " + text, verb="RNFR", code=code))
         elif code >= 500 and not upload.is_taken:  # it may be a server that does not rename over an existing file
             upload.is_taken = True
-            self._verified = upload
+            self._verified.append(upload)
         else:
             if upload.is_taken:  # back to where it was: the old file is better than none
                 self._chores += ["RNFR " + upload.aside(), "RNTO " + upload.remote]
@@ -151,7 +164,7 @@ class Uploader:
     def _on_size(self, upload, code, text):
         found = parse_size(text) if code == 213 else _UNKNOWN
         if found == upload.size:
-            self._verified = upload
+            self._verified.append(upload)
         elif found == _UNKNOWN and code in (500, 502, 504):
             self._give_up(
                 upload,
@@ -163,13 +176,17 @@ class Uploader:
                 ),
             )
         else:
-            if upload.offset:  # the restart offset was not honoured: remember that
-                if self._ftp.facts.rest_stor:
-                    self._ftp.facts.rest_stor = False
-                else:
-                    self._ftp.facts.appe = False
+            if upload.offset:
+                self._distrust_resume()
             what = "the server holds %s of %d bytes" % (found if found >= 0 else "none", upload.size)
             self._start_over(upload, IntegrityError(what, verb="SIZE", code=code))
+
+    def _distrust_resume(self):
+        """What went on behind a partial came out wrong or was refused: remember which way it was."""
+        if self._ftp.facts.appe:
+            self._ftp.facts.appe = False
+        else:
+            self._ftp.facts.rest_stor = False
 
     def _start_over(self, upload, error):
         upload.tries += 1
@@ -231,7 +248,7 @@ class Uploader:
     def _transfer(self, steps, upload, stream):
         ftp = self._ftp
         command, rest = "STOR", upload.offset
-        if upload.offset and not ftp.facts.rest_stor:
+        if upload.offset and ftp.facts.appe:  # a REST that fills with zeros gives the right size: APPE cannot
             command, rest = "APPE", 0
         name = upload.temp() if self._has_proof else upload.remote
         ftp.post_transfer([s[0] for s in steps], command + " " + name, rest)
@@ -243,10 +260,8 @@ class Uploader:
                 raise
             self._refused(upload, e)
             return
-        except TransportError:
-            if upload.offset and not ftp.has_begun():
-                # No 150: the server holds the partial locked for a session that it believes alive. Next time a fresh name.
-                self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, attempt=_after(upload.attempt))
+        except (TransportError, ConnectionClosed):
+            self._note_cut(upload)
             raise
         if not sent:
             self._chores.append("DELE " + name)
@@ -256,6 +271,16 @@ class Uploader:
             self._arrived = upload
         else:
             self._commit(upload)
+
+    def _note_cut(self, upload):
+        """The link died under a transfer: note what the next session must know. Goes to flash with the next append."""
+        flags = 0
+        if not self._ftp.has_begun():
+            # No 150: perhaps the server holds the partial locked for a session that it believes alive. Then a fresh name.
+            flags = LOCKED if upload.offset else 0
+        elif upload.is_sent:
+            flags = ALL_SENT  # only the final reply is missing: the size is asked, however small the file is
+        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, attempt=upload.attempt, flags=flags)
 
     def _send(self, upload, stream):
         """The bytes from upload.offset on; True if what went is what the scan saw."""
@@ -268,17 +293,23 @@ class Uploader:
             self._files.digest(upload.path, upload.offset, digest, self._buffer)
             stream.seek(upload.offset)
         sent = ftp.send_blocks(stream, upload.size - upload.offset, self._buffer, digest, self._report.progress)
+        upload.is_sent = upload.offset + sent == upload.size and digest.digest()[:8] == upload.digest
         try:
             ftp.finish()
         except TempReply as e:
             if e.code not in (426, 451) or not ftp.is_open():
                 raise
             # All bytes went: the size decides. With TLS servers miss the end that the firmware's TLS does not send.
-        return upload.offset + sent == upload.size and digest.digest()[:8] == upload.digest
+        return upload.is_sent
 
     def _refused(self, upload, error):
         if error.action == HALT:
             raise error
+        if upload.offset and error.code not in (425, 426, 452, 552):  # it may still take the whole file
+            self._distrust_resume()
+            self._folders.clear()
+            self._start_over(upload, error)
+            return
         folder = upload.remote.rsplit("/", 1)[0] if "/" in upload.remote else ""
         if error.code in (550, 553, 450, 451) and folder in self._folders and upload.tries == 0:
             self._folders.clear()  # somebody may have removed the folder
@@ -301,15 +332,13 @@ class Uploader:
 
             return take
 
-        if upload.attempt:  # of the attempt before, which may have been locked when it was given up
-            steps.append(("DELE " + temp_name(upload.remote, upload.digest, upload.attempt - 1), None, None))
         steps.append(("SIZE " + upload.temp(), note("temp"), upload))
         steps.append(("SIZE " + upload.remote, note("final"), upload))
         self._save()
         self._fly(steps)
         held = answers["temp"]
         if held == upload.size:
-            self._set_verified(upload)
+            self._verified.append(upload)
         elif held == _UNKNOWN and pending.kind == PUT_VERIFIED and answers["final"] == upload.size:
             self._commit(upload)  # the rename took place and only its record was lost
         else:
@@ -325,15 +354,11 @@ class Uploader:
 
         It is gone before the ledger names its successor: a second cut between the two would leave it there for good."""
         upload.pending = None
-        steps.append(("DELE " + temp_name(upload.remote, pending.digest, pending.attempt), None, None))
+        for attempt in range(max(0, pending.attempt - STALE_TEMPS + 1), pending.attempt + 1):
+            steps.append(("DELE " + temp_name(upload.remote, pending.digest, attempt), None, None))
         self._save()
         self._fly(steps)
         upload.attempt = _after(pending.attempt)
-
-    def _set_verified(self, upload):
-        if self._verified:
-            self._step(None)
-        self._verified = upload
 
     def _save(self):
         """Bring the ledger to flash. A full flash does not stop uploads, they are what makes room: after a cut some may go again."""

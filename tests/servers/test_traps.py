@@ -44,7 +44,7 @@ TRAPS = {
     36: "test_traps_manager.test_trap_36_whatever_rest_before_stor_does_the_file_is_whole_in_the_end",
     37: "test_traps_manager.test_trap_37_a_server_that_refuses_rest_and_appe_gets_the_whole_file",
     38: "test_traps_data.test_trap_38_59_a_refusal_is_read_though_the_server_has_closed_its_data_port",
-    39: "test_traps_manager.test_trap_39_a_server_that_does_not_overwrite_gets_dele_first",
+    39: "test_traps_manager.test_trap_39_a_server_that_does_not_overwrite_gets_the_old_file_out_of_the_way",
     40: "test_traps_manager.test_trap_40_a_drop_box_gets_files_under_their_final_names_and_no_questions",
     41: "test_traps_manager.test_trap_41_folders_are_made_one_by_one_and_once",
     42: "test_traps_manager.test_trap_42_paths_are_relative_and_nobody_asks_where_we_are",

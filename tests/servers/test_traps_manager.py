@@ -498,7 +498,7 @@ def no_overwrite(code):
 
 
 @pytest.mark.parametrize("code", [550, 553])
-def test_trap_39_a_server_that_does_not_overwrite_gets_dele_first(world, code):
+def test_trap_39_a_server_that_does_not_overwrite_gets_the_old_file_out_of_the_way(world, code):
     world.put("a", BODY)
     with Sane({"a": b"old"}, {"RNTO": no_overwrite(code)}) as server:
         assert world.cycle(server).ok
@@ -517,7 +517,11 @@ def test_trap_39_several_files_that_exist_all_get_their_names_in_one_cycle(world
 def test_trap_39_files_that_may_not_be_replaced_are_parked_and_the_others_go(world):
     for name in "abc":
         world.put(name, BODY)
-    with Sane({"b": b"old"}, {"RNTO": no_overwrite(550), "DELE": b"550 Denied.\r\n"}) as server:
+
+    def keep_b(server, name):
+        server.send(b"550 Denied.\r\n") if name == "b" else server.normal("RNFR", name)
+
+    with Sane({"b": b"old"}, {"RNTO": no_overwrite(550), "RNFR": keep_b}) as server:
         result = world.cycle(server)
     assert result.up_count == 2 and "parked" in result.skipped[0][2]
     assert stored(server) == {"a": BODY, "b": b"old", "c": BODY}
