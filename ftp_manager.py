@@ -125,6 +125,8 @@ class FtpManager:
         result = self._report.begin(self._cycles, Counts())
         start = self._clock.ticks_ms()
         try:
+            if self.state not in RESTING and self.state != "RECOVER":
+                self._enter("failed")  # the last cycle ended in a fault that could not even be told
             if self.state in RESTING:
                 self._enter(
                     {"IDLE": "due", "HALT": "probe"}.get(self.state) or ("retry" if self._is_recovered else "recover")
@@ -221,6 +223,7 @@ class FtpManager:
             self._report.fail(e)
             event = "refused" if e.action == HALT else "failed"
         except Exception as e:
+            self._end_session()
             gc.collect()  # it may have been a MemoryError
             self._log.trace(e)
             error = Error(

@@ -6,7 +6,7 @@ from app.proto.parse import error_for, parse_size
 from app.proto.session import Session
 from app.sync.rules import TEMP_SUFFIX
 
-BUFFER_BYTES = 4096
+BUFFER_BYTES = 1024  # the heap may be in pieces: the caller is not main.py
 TIMEOUT_S = 15
 
 

@@ -1,11 +1,15 @@
 # A session that moves data: the control connection of control.py and one data connection at a time.
 # FTP (client.py) puts ftplib's names on top of this; the sync stages use this alone. Knows nothing of files or of flash.
 
+import gc
+
 from app.errors import ADVICE, HALT, RETRY, Error, IntegrityError, ProtocolError, TransportError, number_of
 from app.proto.control import TLS_CONTROL, TLS_OFF, Control
 from app.proto.parse import error_for, parse227, parse229
 
 BLOCK_BYTES = 4096  # a read of the data connection: three segments of 1360 bytes
+SMALL_BLOCK_BYTES = 1024  # where the heap is nearly full: there is no room for more in one piece
+PLENTY_BYTES = 81920  # of free heap
 LINE_BYTES = 1000  # of a listing; longer lines are cut, so that nothing grows
 RATE_WINDOW_MS = 60000
 RATE_FLOOR_BYTES_S = 100  # slower than this for a minute is a stalled transfer; NB-IoT gives 3,000
@@ -223,10 +227,11 @@ class Session(Control):
             self._read_preliminary()
         watch = _RateWatch(self._clock)
         got = blocks = 0
+        size = _block_bytes()
         recv = self._data.recv
         while True:
             try:
-                block = recv(BLOCK_BYTES)
+                block = recv(size)
             except OSError as e:
                 self._raise_cause(e, "RETR")
             if not block:
@@ -331,6 +336,13 @@ class Session(Control):
         """Close everything; never raises, never blocks. The session can be opened again."""
         self.close_data()
         Control.close(self)
+
+
+def _block_bytes():
+    """How much to read at once. A read that finds no memory may have lost what it read, so it must not come to that."""
+    if hasattr(gc, "mem_free") and gc.mem_free() < PLENTY_BYTES:
+        return SMALL_BLOCK_BYTES
+    return BLOCK_BYTES
 
 
 class _RateWatch:

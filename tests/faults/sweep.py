@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-from tests.faults.world import DEVICE, World, read_tree, write_tree
+from tests.faults.world import World, read_tree, write_tree
 from tests.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
 from tests.ftpd.proxy import Proxy
 from tests.ftpd.servers import _kill_and_wait, running
+from tests.world import DEVICE, FAST
 
 DATA_STEP_BYTES = 97
-SCALE = 0.05  # a time-out of 15 s takes 0.75 s
-SILENCE_SCALE = 0.02
+SPEED = 20  # a time-out of 15 s takes 0.75 s
 DEADLINE_S = 240  # of the module's time, for the cycle that is cut: on a busy machine its few time-outs come with seconds of work
 CYCLES = 4  # without faults, until both sides are in step: a time-out may pass before a locked file is given up
 LISTING = 3  # its number among the data connections of the cycle; without MLSD the server's refusal costs one more
@@ -84,7 +84,7 @@ class Sweep:
 
     def points(self):
         """(on, nth, direction, bytes) of every place where the cycle can be cut, from a run that is not."""
-        manager = self._prepare(SCALE)
+        manager = self._prepare(SPEED)
         self._proxy.set_faults()
         before = len(self._proxy.events())
         self._run_clean(manager)
@@ -110,7 +110,7 @@ class Sweep:
                 moved[key] = moved.get(key, 0) + int(event.what.split()[0])
         return moved
 
-    def _prepare(self, scale):
+    def _prepare(self, speed):
         """The old files, with the new ones to be brought over; an FtpManager that knows of nothing yet."""
         module, server = self._start
         write_tree(self.world.usr, {**module, **NEW_MODULE})
@@ -118,15 +118,15 @@ class Sweep:
         self._problems = []
         self._is_half_allowed = False
         self.world.lines.clear()
-        self._scale = scale
+        self._speed = speed
         return self._boot()
 
     def _boot(self):
-        return self.world.boot(self._proxy.port, self._scale, self._hear)
+        return self.world.boot(self._proxy.port, self._speed, self._hear)
 
     def run(self, cut, is_half_allowed=True):
         """What went wrong, as a list of sentences. `is_half_allowed`: with what a half command leaves in the folder."""
-        manager = self._prepare(SILENCE_SCALE if cut.how == "silence" else SCALE)
+        manager = self._prepare(FAST if cut.how == "silence" else SPEED)
         self._is_half_allowed = is_half_allowed and self._is_half_possible(cut)
         self._proxy.set_faults(cut.fault())
         result = manager.run_cycle()

@@ -7,9 +7,10 @@ import pytest
 
 from app.proto.control import Counts
 from app.proto.session import Session
-from tests.faults.world import ScaledClock, ScaledNet, World
+from tests.faults.world import World
 from tests.ftpd.faults import DATA, Fault
 from tests.ftpd.proxy import Proxy
+from tests.world import FastClock, FastNet
 
 # One way. Enough for the order of events that a far client sees, see tests/ftpd/meter.py.
 DELAY_MS = 10
@@ -26,6 +27,7 @@ UPLOAD_BYTES = 2500
 NEXT_UPLOAD_BYTES = 1250
 DOWNLOAD_BYTES = 3000
 SENT_AGAIN = 0.02
+GOODBYE_BYTES = 150
 
 
 @pytest.fixture
@@ -65,14 +67,11 @@ def check(ftpd, proxy, tell):
     return compare
 
 
-GOODBYE_BYTES = 150
-
-
 @pytest.fixture
 def session(ftpd, proxy):
     """An open session whose login rides in the next flight."""
     counts = Counts()
-    session = Session(ScaledNet(1), ScaledClock(1), counts=counts)
+    session = Session(FastNet(), FastClock(), counts=counts)
     session.open(proxy.host, proxy.port)
     session.start_login(ftpd.user, ftpd.password)
     yield session
