@@ -190,6 +190,7 @@ def cpu_s(ferry, transfer, direction, ports):
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("direction", RUNS)
 def test_a_transfer_takes_at_most_a_ninth_more_than_a_bare_loop(ferry, server, direction, tell):
     body = bytes(SIZE)
