@@ -1,24 +1,21 @@
-"""Lines for people at the end of a test run, shown whether it passed or not.
-
-In a conftest.py: ``from tests.tables import pytest_terminal_summary, tell``; tests ask for `tell` and call it with a line.
-"""
+"""Lines for people at the end of a test run, shown whether it passed or not: tests ask for `tell` and call it with a line."""
 
 import pytest
 
-_LINES = pytest.StashKey[list]()
+_KEY = "measured"
 
 
 @pytest.fixture
 def tell(request):
-    lines = request.config.stash.setdefault(_LINES, [])
-    return lines.append
+    # Properties travel with the test's report, also from a process that runs tests for another.
+    return lambda line: request.node.user_properties.append((_KEY, line))
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    """Called once for each conftest.py that imports it: the first time shows everything."""
-    lines = config.stash.get(_LINES, [])
+def pytest_terminal_summary(terminalreporter):
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    calls = [report for report in reports if getattr(report, "when", "") == "call"]
+    lines = [(report.nodeid, line) for report in calls for key, line in report.user_properties if key == _KEY]
     if lines:
-        terminalreporter.section("measured")
-    for line in lines:
+        terminalreporter.section(_KEY)
+    for _, line in sorted(lines):
         terminalreporter.write_line(line)
-    lines.clear()

@@ -88,17 +88,18 @@ def remote_path(to, device, relative):
 
 
 def temp_name(remote, digest, attempt=0):
-    """Name under which a file travels: `name.1a2b3c4d.part`, after its content, so that a partial of another content is never
-    taken for its own; a fresh one for each further attempt; short enough for any server."""
-    tag = str(ubinascii.hexlify(digest[:4]), "ascii")
-    suffix = "." + tag + ("-%d" % attempt if attempt else "") + TEMP_SUFFIX
+    """Name under which a file travels: `1a2b3c4d.name.part`, after its content, so that a partial of another content is never
+    taken for its own; a fresh one for each further attempt; short enough for any server.
+
+    No beginning of it is the final name: a server may take a command that was cut for a whole one."""
+    tag = str(ubinascii.hexlify(digest[:4]), "ascii") + ("-%s." % attempt if attempt else ".")
     cut = remote.rfind("/") + 1
     name = remote[cut:].encode()
-    if len(name) + len(suffix) > NAME_BYTES:
-        kept = name[: NAME_BYTES - len(suffix)]
-        name = kept[: len(kept) - _broken_tail(kept)]
-        return remote[:cut] + name.decode() + suffix
-    return remote + suffix
+    room = NAME_BYTES - len(tag) - len(TEMP_SUFFIX)
+    if len(name) > room:
+        name = name[:room]
+        name = name[: room - _broken_tail(name)]
+    return remote[:cut] + tag + name.decode() + TEMP_SUFFIX
 
 
 def _broken_tail(raw):

@@ -20,7 +20,7 @@ from app.errors import (
 )
 from app.proto.parse import error_for, parse_size
 from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INTENT, PUT_VERIFIED
-from app.sync.rules import TEMP_SUFFIX, temp_name
+from app.sync.rules import temp_name
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
 RESUME_BYTES = 32768  # below this a file starts over: asking costs as much as sending
@@ -55,7 +55,7 @@ class Upload:
 
     def aside(self):
         """Where an older file of this name waits while the new one takes its place."""
-        return self.temp()[: -len(TEMP_SUFFIX)] + ".old" + TEMP_SUFFIX
+        return temp_name(self.remote, self.digest, "old")
 
     def is_resumable(self):
         """True if it is worth asking the server how far it got."""

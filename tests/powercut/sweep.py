@@ -17,7 +17,7 @@ from tools.sim.child import find_interpreter
 HEAP = "2M"  # the block device and the harness beside the app; what the app itself needs is measured elsewhere
 SIZE_BYTES = 384 * 1024
 HANG_S = 60
-_TEMP = re.compile(r"(.*)\.([0-9a-f]{8})(-\d+)?\.part")
+_TEMP = re.compile(r"((?:.*/)?)([0-9a-f]{8})(?:-\w+)?\.(.*)\.part")
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,8 @@ class Sweep:
                 name = path.removeprefix(DEVICE + "/")
                 if digest[0] not in [_fact(content)[1] for content in self._scenario.versions(name)]:
                     wrong.append(f"{path} on the server was made of something else")
-            elif temp and (temp[1], temp[2]) in renamed:
-                wrong.append(f"{temp[1]} had arrived and was sent again")
+            elif temp and (temp[1] + temp[3], temp[2]) in renamed:
+                wrong.append(f"{temp[1]}{temp[3]} had arrived and was sent again")
         return wrong
 
 

@@ -58,7 +58,7 @@ def test_temp_name_fits_and_is_protected(name, digest, attempt, folder):
     assert temp.startswith(folder)
     assert "/" not in temp[len(folder) :]
     assert len(temp[len(folder) :].encode()) <= NAME_BYTES
-    assert name.startswith(temp[len(folder) :].rsplit(".", 2)[0])
+    assert name.startswith(temp[len(folder) :].split(".", 1)[1][: -len(".part")])
     assert is_protected("/sd/" + temp)
 
 

@@ -2,11 +2,10 @@ import pytest
 
 from tests.device.ferry import HEAP, Ferry
 from tests.ftpd.fixtures import ftpd, ftpd_server
-from tests.tables import pytest_terminal_summary, tell
 from tests.world import world
 from tools.sim.child import find_interpreter
 
-__all__ = ["ftpd", "ftpd_server", "pytest_terminal_summary", "tell", "world"]
+__all__ = ["ftpd", "ftpd_server", "world"]
 
 
 @pytest.fixture

@@ -167,8 +167,13 @@ def last_bytes(remote):
 
 
 def test_temp_name_says_name_content_and_attempt():
-    assert temp_name("in/a.csv", DIGEST) == "in/a.csv.1a2b3c4d.part"
-    assert temp_name("in/a.csv", DIGEST, 3) == "in/a.csv.1a2b3c4d-3.part"
+    assert temp_name("in/a.csv", DIGEST) == "in/1a2b3c4d.a.csv.part"
+    assert temp_name("in/a.csv", DIGEST, 3) == "in/1a2b3c4d-3.a.csv.part"
+
+
+def test_no_beginning_of_a_temp_name_is_the_final_name():
+    temp = temp_name("in/a.csv", DIGEST)
+    assert "in/a.csv" not in [temp[:n] for n in range(len(temp))]
 
 
 def test_temp_names_differ_by_content_and_attempt():
@@ -185,7 +190,7 @@ def test_temp_name_of_a_long_name_fits_and_cuts_no_character(letter, attempt):
             assert last_bytes(temp) <= NAME_BYTES
             assert temp.startswith("in/")
             assert temp.endswith(".part")
-            kept = temp[3:].rsplit(".", 2)[0]
+            kept = temp[3:].split(".", 1)[1][: -len(".part")]
             assert name.startswith(kept)
             assert last_bytes(temp) > min(NAME_BYTES - 4, len(name.encode()))  # no more is cut than needed
 

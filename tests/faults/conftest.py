@@ -1,3 +1,0 @@
-from tests.tables import pytest_terminal_summary, tell
-
-__all__ = ["pytest_terminal_summary", "tell"]
