@@ -40,6 +40,7 @@ class Connection:
         self._sock = sock
         self._has_ended = False
         self._poller = None
+        self.send_some = sock.send  # as send(), but may take nothing: for loops that cannot afford one more call
         self.address = address  # IP of the other side; "" where it cannot be read
 
     def set_timeout(self, seconds):
@@ -89,6 +90,7 @@ class TlsConnection:
         self._sock = wrapped
         self._is_control = is_control
         self._has_ended = False
+        self.send_some = self.send
         self.address = plain.address
 
     def set_timeout(self, seconds):

@@ -9,7 +9,7 @@ from app.proto.parse import error_for, parse227, parse229
 
 BLOCK_BYTES = 4096  # a read of the data connection: three segments of 1360 bytes
 SMALL_BLOCK_BYTES = 1024  # where the heap is nearly full: there is no room for more in one piece
-PLENTY_BYTES = 81920  # of free heap
+PLENTY_BYTES = 131072  # of free heap
 LINE_BYTES = 1000  # of a listing; longer lines are cut, so that nothing grows
 RATE_WINDOW_MS = 60000
 RATE_FLOOR_BYTES_S = 100  # slower than this for a minute is a stalled transfer; NB-IoT gives 3,000
@@ -186,37 +186,40 @@ class Session(Control):
         """Send `size` bytes of `stream` over the data connection; returns the bytes sent, fewer if the stream ended early.
 
         `digest.update` and `progress(bytes so far)` get each block. Raises what the server said, else TransportError."""
-        view = memoryview(buffer)
-        room = len(buffer)
-        watch = _RateWatch(self._clock)
-        sent = blocks = 0
-        send = self._data.send
         control = self._control
         if not self._has_begun and control.is_ready():  # most refusals are here by now; else they come at the end
             self._read_preliminary()
-        while sent < size:
-            n = stream.readinto(buffer if size - sent >= room else view[: size - sent])
+        view = memoryview(buffer)
+        room = len(buffer)
+        watch = _RateWatch(self._clock)
+        left = size
+        blocks = 0
+        readinto = stream.readinto
+        send = self._data.send_some
+        while left:
+            n = readinto(buffer if left >= room else view[:left])
             if not n:
                 break
-            block = view[:n]
+            block = buffer if n == room else view[:n]
             if digest:
                 digest.update(block)
             try:
-                at = send(block)
-                while at < n:
-                    at += send(block[at:])
+                count = send(block)
+                while count != n:
+                    count += self._data.send(view[count:n])
             except OSError as e:
                 self._raise_cause(e, "STOR")
-            sent += n
+            left -= n
             if progress:
-                progress(sent)
+                progress(size - left)
             blocks += 1
             if blocks & 3:  # the rest is for every fourth block
                 continue
-            if watch.is_stalled(sent):
+            if watch.is_stalled(size - left):
                 self._stalled("STOR")
             if not self._has_begun and control.is_ready():
                 self._read_preliminary()
+        sent = size - left
         self.counts.sent_bytes += sent
         return sent
 

@@ -71,6 +71,7 @@ class Ferry:
     def __init__(self, interpreter, folder, ftpd):
         self._interpreter = interpreter
         self._folder = folder
+        self.heap = HEAP
         self.root = folder / "root"
         self.usr = self.root / "usr"
         self.usr.mkdir(parents=True)
@@ -142,7 +143,7 @@ class Ferry:
         path = self._folder / "world.json"
         world = dict(world, root=str(self.root), stubs=str(ROOT / "tools" / "qpycom_stubs"), cycles=cycles)
         path.write_text(json.dumps(world))
-        command = [self._interpreter, "-X", "heapsize=" + HEAP, str(BOOT), str(path)]
+        command = [self._interpreter, "-X", "heapsize=" + self.heap, str(BOOT), str(path)]
         found = Boot()
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -6,6 +6,7 @@ down. Every cut begins with the same old files on both sides. To see one cut aga
     python -m tests.faults SERVER "CUT"        as in: vsftpd "control 1 up 123 rst reboot"
 """
 
+import re
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import cycle
@@ -124,10 +125,10 @@ class Sweep:
     def _boot(self):
         return self.world.boot(self._proxy.port, self._speed, self._hear)
 
-    def run(self, cut, is_half_allowed=True):
-        """What went wrong, as a list of sentences. `is_half_allowed`: with what a half command leaves in the folder."""
+    def run(self, cut):
+        """What went wrong, as a list of sentences."""
         manager = self._prepare(FAST if cut.how == "silence" else SPEED)
-        self._is_half_allowed = is_half_allowed and self._is_half_possible(cut)
+        self._is_half_allowed = self._is_half_possible(cut)
         self._proxy.set_faults(cut.fault())
         result = manager.run_cycle()
         self._look("after the cut")
@@ -188,20 +189,16 @@ class Sweep:
             ("module", self.world.files(), MODULE_VERSIONS),
         ):
             for name, content in tree.items():
-                if (
-                    not name.endswith(".part")
-                    and content not in versions.get(name, ())
-                    and not self._is_half(name, content)
-                ):
+                if not name.endswith(".part") and content not in versions.get(name, ()) and not self._is_half(name):
                     self._problems.append(f"{when}: {where} holds {len(content)} wrong bytes as {name}")
 
-    def _is_half(self, name, content):
-        """True if this may come of a command on the server that was cut short."""
-        if not self._is_half_allowed or content is None:
+    def _is_half(self, name):
+        """True if this may come of a command on the server that was cut short: no final name, but the beginning of one, or
+        of a temp name."""
+        if not self._is_half_allowed or name in SERVER_AFTER:
             return False
-        if name in SERVER_AFTER:  # STOR of a temp name, cut right behind the final one
-            return content == b""
-        return any(remote.startswith(name) or name.startswith(remote) for remote in SERVER_AFTER)
+        is_temp = re.fullmatch(rf"{DEVICE}/(sub/)?[0-9a-f]{{1,8}}(\..*)?", name)
+        return bool(is_temp) or any(remote.startswith(name) for remote in SERVER_AFTER)
 
     def _compare(self, what):
         for where, tree, wanted in (
@@ -209,7 +206,7 @@ class Sweep:
             ("module", self.world.files(), MODULE_AFTER),
         ):
             for name in sorted(set(tree) | set(wanted)):
-                if tree.get(name) != wanted.get(name) and not self._is_half(name, tree.get(name)):
+                if tree.get(name) != wanted.get(name) and not self._is_half(name):
                     is_there = f"{len(tree[name])} bytes" if name in tree else "missing"
                     self._problems.append(f"{what} {name} on the {where} is wrong ({is_there})")
 

@@ -6,8 +6,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from tests.faults.sweep import RUNS_HALF_COMMANDS, Cut, cuts_of, run_all, sweeping
-from tests.ftpd.faults import CONTROL, UP
+from tests.faults.sweep import cuts_of, run_all, sweeping
 from tests.ftpd.fixtures import require
 from tests.ftpd.servers import NAMES
 from tools import desktop
@@ -42,14 +41,6 @@ def test_a_sample_of_all_cuts(name, sweep_of, tell):
         cuts = every[:: SAMPLE[name]] + cuts_of(points, ("silence",))[::SILENCE_SAMPLE]
         tell(f"cut sweep, {name}: {len(points)} cut points, {len(cuts)} cuts tried here, {len(every)} by make sweep")
         refuse(run_all(sweep, cuts))
-
-
-def test_half_a_command_is_not_run_on_a_final_name(sweep_of):
-    """proftpd takes "STOR m1/b.bin" of a cut "STOR m1/b.bin.24490eb9.part" for the whole command."""
-    flight = "USER ferry\r\nPASS secret\r\nTYPE I\r\nMKD m1\r\nEPSV\r\nSTOR m1/b.bin"
-    with sweep_of(RUNS_HALF_COMMANDS) as sweep:
-        problems = sweep.run(Cut(CONTROL, 1, UP, len(flight), "fin", False), is_half_allowed=False)
-    assert not [problem for problem in problems if problem.endswith("as m1/b.bin")]
 
 
 def run_shard(name, folder, number):

@@ -556,7 +556,7 @@ def test_link_fault_takes_all_connections_with_it(sane):
         ftp = connect(proxy.port)
         with ftp.transfercmd("RETR f") as data:
             assert read_all(data) == (BODY[:1000], "rst")
-        assert read_all(ftp.sock) == (b"", "rst")
+        assert read_all(ftp.sock)[1] == "rst"  # the 226 may have come through before: the server was done with the data
         ftp.close()
         proxy.wait_idle(TIMEOUT_S)
 
