@@ -599,6 +599,7 @@ def test_end_of_stream(module, server, variant, answer):
     }
 
 
+@pytest.mark.alone
 def test_time_outs_have_the_firmwares_steps(module, server):
     with server(lambda connection: None) as port:
         values = module.run(

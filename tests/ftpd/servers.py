@@ -185,6 +185,22 @@ def _session_members(session_id):
     return found
 
 
+def descendants(parent):
+    """Process ids of all that descend from a process. vsftpd's sessions leave the session of their parent."""
+    parent_of = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[0] not in "ZX":
+            parent_of[int(status.parent.name)] = int(fields[1])
+    found = [parent]
+    for ancestor in found:
+        found += [pid for pid, above in parent_of.items() if above == ancestor]
+    return found[1:]
+
+
 def _kill_and_wait(pid):
     """Kill one process that is not our child, and wait until it is gone."""
     try:
@@ -202,9 +218,13 @@ def _kill_and_wait(pid):
 
 
 def _stop(process):
-    """End the server and its sessions. The listener goes first, so that it forks no more while they are looked for."""
+    """End the server and its sessions. The listener is held first, so that it forks no more while they are looked for."""
+    process.send_signal(signal.SIGSTOP)
+    sessions = descendants(process.pid)
     process.kill()
     process.wait(STOP_TIMEOUT_S)
+    for pid in sessions:
+        _kill_and_wait(pid)
     while members := _session_members(process.pid):
         for pid in members:
             _kill_and_wait(pid)

@@ -233,7 +233,8 @@ def test_trap_25_150_without_data_is_tried_again_and_points_at_the_data_path(wor
         # An upload that fits into the buffers of the sockets may get as far as SIZE, and start over at once.
         while not (result := manager.run_cycle()).ok:
             assert manager.state == "BACKOFF" and manager.status()["cycles"] < 4
-            assert "data connection" in (result.error.step or result.error.advice)
+            # A reset that comes when all bytes are in the socket's buffer shows as a final reply that does not come.
+            assert "data connection" in (result.error.step or result.error.advice) or result.error.verb == verb
     assert world.got() == {"x": BODY}
     assert server.files.get("a", BODY * 100) == BODY * 100
 

@@ -11,6 +11,8 @@ from tests.ftpd.fixtures import require
 from tests.ftpd.proxy import Proxy
 from tests.ftpd.servers import running
 
+RESUME_BYTES = 32768  # as in app/sync/upload.py: less is not worth going on with
+
 BIG = random.Random(1).randbytes(300_000)
 SMALL = {"a.txt": b"hello", "sub/empty.log": b"", "sub/b.bin": bytes(range(256)) * 20}
 
@@ -68,12 +70,16 @@ def test_a_cut_upload_is_gone_on_with(ftpd, flashed, how):
         assert [name for name in uploaded(ftpd) if not name.endswith(".part")] == []
         proxy.clear_faults()
         proxy.wait_idle(5)
+        held = sum(len(partial) for partial in uploaded(ftpd).values())
         proxy.reset_counts()
         module.sync()
         assert uploaded(ftpd) == {"big.bin": BIG}
         commands = proxy.counts().commands
-        assert commands["REST"] + commands["APPE"] == 1
-        assert proxy.counts().data_up_bytes < len(BIG)
+        if held >= RESUME_BYTES:  # a reset may throw away what the server had not read yet
+            assert commands["REST"] + commands["APPE"] == 1
+            assert proxy.counts().data_up_bytes <= len(BIG) - held
+        else:
+            assert how == "rst"
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
