@@ -119,8 +119,8 @@ def _test(python, args):
         return status
     if args:
         return _call(python, "-m", "pytest", *args)
-    # Most tests wait for a server most of the time, so three at once; what measures time runs alone.
-    together = _call(python, "-m", "pytest", "-n", "3", "-m", "not sweep and not alone")
+    # Most tests wait for a server most of the time, so four at once; what measures time runs alone.
+    together = _call(python, "-m", "pytest", "-n", "4", "-m", "not sweep and not alone")
     alone = _call(python, "-m", "pytest", "-m", "alone")
     return _call(python, "-m", "tools.sizes") or together or alone
 

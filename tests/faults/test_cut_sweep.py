@@ -12,7 +12,7 @@ from tests.ftpd.servers import NAMES
 from tools import desktop
 
 # Odd, so that a sample has cuts with and without a reboot. proftpd greets each session 0.4 s late.
-SAMPLE = {"vsftpd": 61, "proftpd": 241, "pure-ftpd": 61, "pyftpdlib": 61}
+SAMPLE = {"vsftpd": 101, "proftpd": 401, "pure-ftpd": 101, "pyftpdlib": 101}
 SILENCE_SAMPLE = 401
 # Of the full sweep: a silence lasts until a time-out.
 SILENCE_STEP = 7
