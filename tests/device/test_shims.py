@@ -622,14 +622,11 @@ def test_time_outs_have_the_firmwares_steps(module, server):
             {"port": port},
             speed=40,
         ).values
-    assert values == {
-        "0": "((11,), 0)",
-        "1": "((110,), 1)",
-        "5": "((110,), 5)",
-        "9.9": "((11,), 5)",
-        "12": "((110,), 10)",
-        "readline": "None",
-    }
+    assert values.pop("readline") == "None"
+    steps = {"0": (11, 0), "1": (110, 1), "5": (110, 5), "9.9": (11, 5), "12": (110, 10)}
+    assert sorted(values) == sorted(steps)
+    for timeout, (errno, seconds) in steps.items():  # at this speed 25 ms of a busy machine are one second
+        assert values[timeout] in [f"(({errno},), {seconds + late})" for late in (0, 1)]
 
 
 @pytest.mark.parametrize("variant", ["looks_connected", "error"])
