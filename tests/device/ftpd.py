@@ -4,6 +4,7 @@ the middle of anything and come back on the same TCP port. Hooks run in its thre
 import collections
 import contextlib
 import logging
+import random
 import socket
 import struct
 import threading
@@ -18,6 +19,7 @@ with warnings.catch_warnings():  # up to Python 3.11 it takes the standard libra
     from pyftpdlib.servers import FTPServer
 
 USER = "ferry"
+_PORTS = range(10000, 20000)
 _POLL_S = 0.01
 _LATE_S = 0.02
 
@@ -118,9 +120,18 @@ class Ftpd:
 
     def _open(self):
         if not self._server:
-            self._server = FTPServer(("127.0.0.1", self.port), _handler(self), ioloop=IOLoop())
+            self._server = self._listen()
             self.port = self._server.address[1]
             self._is_killed = False
+
+    def _listen(self):
+        """On the port it had; at first on a free one below those that the system gives to others while it is down."""
+        for port in [self.port] if self.port else random.sample(_PORTS, len(_PORTS)):
+            try:
+                return FTPServer(("127.0.0.1", port), _handler(self), ioloop=IOLoop())
+            except OSError as e:
+                taken = e
+        raise taken
 
     def _close(self):
         server, self._server = self._server, None
