@@ -302,7 +302,7 @@ class FtpManager:
                 done = self._ledger.find(put_key(path, remote))
                 is_sent = done and done.is_of(size, self._digest(path, size))
                 if is_drop or not is_sent:
-                    yield Candidate(path, size, done.number if is_sent else None, rule["drop_unsent"])
+                    yield Candidate(path, size, done.stamp if is_sent else None, rule["drop_unsent"])
 
     def _do_link(self):
         self._link.wait_ready(LINK_WAIT_S)
@@ -457,16 +457,16 @@ class FtpManager:
             return None
         ledger = self._ledger
         got = ledger.settle_get(get_key(path), size, digest)
-        done, pending = ledger.find(key), ledger.pending.get(key)
+        done, pending = ledger.find(key), ledger.under_way(key)
         todo = plan_upload(done, pending, got, size, digest, rule["after"])
         if todo == SKIP:
             return None
-        upload = Upload(path, size, digest, key, remote, pending, rule["after"])
         if todo == REMOVE:
             self._files.remove(path)
-            self._ledger.forget(key)
+            ledger.forget(key)
             return None
-        return upload
+        serial = pending.stamp if pending else ledger.next_serial()
+        return Upload(path, size, digest, key, remote, serial, pending, rule["after"])
 
     def _digest(self, path, size):
         """8 bytes of the sha256 of the first `size` bytes, or None if the file has become shorter since it was listed."""

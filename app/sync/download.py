@@ -141,7 +141,7 @@ class Downloader:
 
     def _settled(self, key, path, local_size):
         """The ledger's entry of `path`. An intent that a cut left open is settled by the file in place."""
-        pending = self._ledger.pending.get(key)
+        pending = self._ledger.under_way(key)
         if pending and self._files.size(self._staged(path, pending.stamp)) is None:  # the rename took place
             return self._ledger.settle_get(key, pending.size, pending.digest)
         return self._ledger.find(key)

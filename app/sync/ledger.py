@@ -1,36 +1,35 @@
 # The ledger: what is known to have arrived, and what is under way. Append-only; docs/PROTOCOL.md has every byte.
 #
 # A record has 32 bytes and checks itself, also its place in the file, so any prefix with any garbage behind it can be read.
-# RAM holds 6 bytes for each entry: 4 of its key, 2 for its record's number; the record is read back from flash and compared
-# in full. Records wait in RAM until flush(), which is one append: two block erases, however many records.
+# Behind the header stand the records of the last compaction in the order of their keys, found by their place, so that RAM
+# holds nothing of them. Behind those stands what was appended since: 4 bytes of RAM each, 2 of the key and 2 of the number;
+# the record is read back from flash and compared in full. Records wait in RAM until flush(), which is one append: two block
+# erases, however many records.
 
 import ustruct
 
 from app.errors import StorageError, number_of
 from app.sync.records import (
-    BOOTS,
     CANCEL,
     FORGET,
     GET_DONE,
-    GET_INTENT,
     HEADER,
+    INTENTS,
     MAGIC,
-    PUT_DONE,
-    PUT_INTENT,
     PUT_VERIFIED,
     RECORD_BYTES,
-    SERVER,
+    UPLOADS,
     VERSION,
     Entry,
     decode,
     encode,
 )
 
-_SEGMENTS = 64  # of the index, by the key's first byte: appending copies 1/64 of it
-_SLOT = 6
+_SEGMENTS = 64  # of the index, by the key's first 6 bits: appending copies 1/64 of it
+_SLOT = 4
 _BATCH = 64  # records per read when loading: 2 KiB
-_SPARE = 64  # superseded records that are not worth a compaction at the end of a cycle
-_SLACK = 512  # and in the middle of one; keeps the file below 65,536 records, the largest number in the index
+_SPARE = 64  # appended records that are not worth a compaction at the end of a cycle
+_APPENDED = 1024  # and in the middle of one: 4 kB of index
 WAITING = 48  # records in RAM before those that are superseded are left out
 
 
@@ -41,16 +40,17 @@ class Ledger:
         self._files = files
         self._path = path
         self._salt = salt  # of this file: records of an older file never pass the check; begin anywhere
-        self._count = 0  # records in the file, garbage included
-        self._index = [b""] * _SEGMENTS
-        self._live = 0
+        self._count = 0  # records in the file, header and garbage included
+        self._sorted = 0  # of those, the ones behind the header that are in the order of their keys
+        self._index = [b""] * _SEGMENTS  # of the others
+        self._serial = 0  # of the last upload
         self._waiting = []  # entries that flush() will append
         self._recent = {}  # key -> waiting entry that find() must see
         self.pending = {}  # key -> entry of what is under way (intents)
         self._reader = None
-        self._tail = 0  # bytes of a torn record at the end
+        self._torn = 0  # bytes of a torn record at the end
         self._seen = None
-        self._is_stale = False  # a compaction failed: the index is to be made again
+        self._asked = set()  # keys of intents that were asked for since watch()
         self.lost = ""  # why an older ledger could not be read, for the report
 
     # --- reading
@@ -72,7 +72,10 @@ class Ledger:
             entry = decode(header, 0, 0)
             if entry and entry.kind == HEADER and entry.key == MAGIC and entry.flags == VERSION:
                 self._salt = entry.stamp
-                self._read_records(stream)
+                self._sorted = min(entry.size, size // RECORD_BYTES - 1)
+                self._serial = ustruct.unpack(">I", entry.digest[:4])[0]
+                stream.seek((1 + self._sorted) * RECORD_BYTES)
+                self._read_appended(stream)
             elif entry and entry.kind == HEADER and entry.key == MAGIC:
                 self.lost = "the ledger has version %d, this Ferry reads %d" % (entry.flags, VERSION)
             else:
@@ -90,8 +93,8 @@ class Ledger:
             number = number_of(e)
             raise StorageError("read %s: error %d" % (self._path, number), step="read", code=number)
 
-    def _read_records(self, stream):
-        self._count = 1
+    def _read_appended(self, stream):
+        self._count = 1 + self._sorted
         while True:
             block = self._bytes(stream, _BATCH * RECORD_BYTES)
             if not block:
@@ -103,60 +106,44 @@ class Ledger:
                     self._apply(entry, self._count)
                 self._count += 1
                 at += RECORD_BYTES
-            self._tail = len(block) - at
+            self._torn = len(block) - at
 
     # --- index
 
     def _apply(self, entry, number):
-        """Let a record that is in the file take effect."""
+        """Let an appended record take effect."""
         kind = entry.kind
-        if kind in (PUT_INTENT, PUT_VERIFIED, GET_INTENT):
+        if kind in UPLOADS:
+            self._serial = max(self._serial, entry.stamp)
+        if kind in INTENTS:
             self.pending[entry.key] = entry
             return
         self.pending.pop(entry.key, None)
-        if kind in (PUT_DONE, GET_DONE, SERVER, BOOTS):
+        if kind != CANCEL:
             self._point(entry.key, number)
-        elif kind == FORGET:
-            self._point(entry.key, None)
 
     def _slots(self, key):
         """Positions in the key's segment of the index that may be of `key`."""
-        segment = self._index[key[0] % _SEGMENTS]
-        part = key[1:5]
+        segment = self._index[key[0] >> 2]
+        part = key[1:3]
         at = segment.find(part)
         while at >= 0:
             if at % _SLOT == 0:
                 yield at
             at = segment.find(part, at + 1)
 
-    def _point(self, key, record):
-        """Set, move or (None) remove the index's slot of a key."""
+    def _point(self, key, number):
+        """Let the index's slot of a key name this record."""
+        segment = self._index[key[0] >> 2]
         for at in self._slots(key):
-            entry = self._read(self._number_at(key, at))
+            entry = self._read(self._number_at(segment, at))
             if entry and entry.key == key:
-                self._drop_slot(key, at)
+                segment = segment[:at] + segment[at + _SLOT :]
                 break
-        if record is not None:
-            self._add_slot(key, record)
+        self._index[key[0] >> 2] = segment + key[1:3] + ustruct.pack(">H", number - self._sorted)
 
-    def _number_at(self, key, at):
-        return ustruct.unpack(">H", self._index[key[0] % _SEGMENTS][at + 4 : at + _SLOT])[0]
-
-    def _add_slot(self, key, number):
-        self._index[key[0] % _SEGMENTS] += key[1:5] + ustruct.pack(">H", number)
-        self._live += 1
-
-    def _drop_slot(self, key, at):
-        segment = self._index[key[0] % _SEGMENTS]
-        self._index[key[0] % _SEGMENTS] = segment[:at] + segment[at + _SLOT :]
-        self._live -= 1
-
-    def _slot_of(self, entry, number):
-        """Where the index says that record `number` is the current one of its key, or -1."""
-        for at in self._slots(entry.key):
-            if self._number_at(entry.key, at) == number:
-                return at
-        return -1
+    def _number_at(self, segment, at):
+        return self._sorted + ustruct.unpack(">H", segment[at + 2 : at + _SLOT])[0]
 
     def _read(self, number):
         if self._reader is None:
@@ -170,18 +157,40 @@ class Ledger:
             self._reader = None
 
     def find(self, key):
-        """The entry of what arrived under `key`, or None. Reads flash only where the index has a candidate."""
-        recent = self._recent.get(key)
-        if recent:
-            return None if recent.kind == FORGET else recent
-        self._make_right()
+        """The entry of what arrived under `key`, or None."""
+        found = self._recent.get(key) or self._find_appended(key) or self._find_sorted(key)
+        return None if found is None or found.kind == FORGET else found
+
+    def _find_appended(self, key):
         for at in self._slots(key):
-            number = self._number_at(key, at)
+            number = self._number_at(self._index[key[0] >> 2], at)
             entry = self._read(number)
             if entry and entry.key == key:
                 self._see(number)
-                entry.number = number
                 return entry
+        return None
+
+    def _find_sorted(self, key):
+        """Keys are digests, evenly spread: the first guess is near, and the way to it is widened until it is passed."""
+        low, high = 1, self._sorted + 1
+        guess = 1 + (self._sorted * (key[0] << 8 | key[1]) >> 16)
+        step = 8
+        while low < high:
+            middle = number = guess if low <= guess < high else (low + high) // 2
+            entry = self._read(number)
+            while entry is None and number + 1 < high:  # a block that went bad: what stands behind it is good
+                number += 1
+                entry = self._read(number)
+            if entry is None or entry.key > key:
+                high = middle
+                guess = middle - step
+            elif entry.key < key:
+                low = number + 1
+                guess = number + step
+            else:
+                self._see(number)
+                return entry
+            step *= 2
         return None
 
     def _see(self, number):
@@ -200,19 +209,32 @@ class Ledger:
 
     def _note(self, entry):
         """Let an entry that waits take effect."""
-        if entry.kind in (PUT_INTENT, PUT_VERIFIED, GET_INTENT):
+        if entry.kind in INTENTS:
             self.pending[entry.key] = entry
+            self._asked.add(entry.key)
             return
         self.pending.pop(entry.key, None)
+        self._asked.discard(entry.key)
         if entry.kind != CANCEL:
             self._recent[entry.key] = entry
+
+    def next_serial(self):
+        """Number of a new upload; grows by one each time, also over restarts."""
+        self._serial += 1
+        return self._serial
 
     def forget(self, key):
         self.put(FORGET, key)
 
+    def under_way(self, key):
+        """The intent of `key`, or None."""
+        if key in self.pending:
+            self._asked.add(key)
+        return self.pending.get(key)
+
     def settle_get(self, key, size, digest):
         """The entry of a download, or None. An intent that a cut left open is settled by what lies in place now."""
-        pending = self.pending.get(key)
+        pending = self.under_way(key)
         if pending and pending.is_of(size, digest):
             self.put(GET_DONE, key, size, digest, pending.stamp)
         return self.find(key)
@@ -221,12 +243,11 @@ class Ledger:
         """Append what waits, in one write."""
         if not self._waiting:
             return
-        self._make_right()
         self._close_reader()
-        if self._count == 0 or self._count > 2 * self._live + _SLACK:
+        if self._count == 0 or self._appended_count() > _APPENDED:
             self.compact()
             return
-        raw = b"\0" * ((RECORD_BYTES - self._tail) % RECORD_BYTES)
+        raw = b"\0" * ((RECORD_BYTES - self._torn) % RECORD_BYTES)
         number = self._count + (1 if raw else 0)
         for i, entry in enumerate(self._waiting):
             raw += encode(entry, self._salt, number + i)
@@ -235,9 +256,9 @@ class Ledger:
         except StorageError:
             size = self._files.size(self._path) or 0
             self._count = size // RECORD_BYTES  # a part may have been written: it will be read as garbage
-            self._tail = size % RECORD_BYTES
+            self._torn = size % RECORD_BYTES
             raise
-        self._tail = 0
+        self._torn = 0
         self._count = number
         for entry in self._waiting:
             self._apply(entry, self._count)
@@ -246,6 +267,9 @@ class Ledger:
         self._close_reader()
         self._waiting = []
         self._recent = {}
+
+    def _appended_count(self):
+        return self._count - 1 - self._sorted
 
     def waiting_count(self):
         """Entries that are not on flash yet."""
@@ -257,91 +281,92 @@ class Ledger:
 
     def watch(self):
         """Begin to note which entries are asked for: those that nobody asks for in a whole cycle belong to files that are gone."""
-        self._make_right()
         self._seen = bytearray(self._count // 8 + 1)
+        self._asked = set()
 
     def tidy(self, is_complete):
-        """At the end of a cycle: compact if most of the file is superseded. Writes nothing otherwise.
+        """At the end of a cycle: compact if it is worth it. Writes nothing otherwise.
 
         `is_complete`: everything on both sides was looked at since watch(), so what was not asked for may go."""
         seen = self._seen if is_complete else None
         self._seen = None
-        gone = self._unseen(seen) if seen else 0
-        if self._count > 2 * (self._live - gone) + _SPARE:
+        gone = 0
+        if seen:
+            for key in [key for key in self.pending if key not in self._asked]:
+                del self.pending[key]
+            for number in range(1, self._sorted + 1):
+                gone += _is_unseen(seen, number)
+        if self._appended_count() + gone > (self._sorted - gone) // 2 + _SPARE:
             self.compact(seen)
 
-    def _unseen(self, seen):
-        gone = 0
-        for segment in self._index:
-            for at in range(0, len(segment), _SLOT):
-                gone += _is_unseen(seen, ustruct.unpack(">H", segment[at + 4 : at + _SLOT])[0])
-        return gone
-
     def compact(self, seen=None):
-        """Write the live entries (of those in `seen`, if given) to a new file and put it in the old one's place.
-
-        The index is changed in place, there is no room for a second one: a slot that has its new number is never looked at
-        again, because new numbers only ever run behind the old ones. A failure is answered by reading the old file again."""
-        self._seen = None  # the records get new numbers
+        """Write the entries that count (of those in `seen`, if given) to a new file and put it in the old one's place."""
         salt = (self._salt + 1) & 0xFFFFFFFF
         self._files.make_folders(self._path.rsplit("/", 1)[0])
-        self._is_stale = True
         writer = self._files.writer(self._path + ".new")
         try:
-            writer.write(encode(Entry(HEADER, MAGIC, 0, b"", salt, 0, VERSION), 0, 0))
-            count = self._move_live(writer, salt, seen)
-            for entry in self._recent.values():
-                if entry.kind != FORGET:
-                    writer.write(encode(entry, salt, count))
-                    self._add_slot(entry.key, count)
-                    count += 1
-            for entry in self.pending.values():
-                writer.write(encode(entry, salt, count))
+            count = 0
+            for _ in self._current(seen):
                 count += 1
+            serial = ustruct.pack(">II", self._serial, 0)
+            writer.write(encode(Entry(HEADER, MAGIC, count, serial, salt, 0, VERSION), 0, 0))
+            number = 1
+            for entry in self._current(seen):
+                writer.write(encode(entry, salt, number))
+                number += 1
+            for entry in self.pending.values():
+                writer.write(encode(entry, salt, number))
+                number += 1
             writer.close()
         finally:
             writer.abandon()
             self._close_reader()
         self._files.commit(self._path + ".new", self._path, writer.size)
-        self._is_stale = False
+        self._seen = None  # the records have new numbers
         self._salt = salt
-        self._count = count
-        self._tail = 0
+        self._count = number
+        self._sorted = count
+        self._index = [b""] * _SEGMENTS
+        self._torn = 0
         self._waiting = []
         self._recent = {}
 
-    def _move_live(self, writer, salt, seen):
-        count = 1
-        for number in range(1, self._count):
-            entry = self._read(number)
-            at = self._slot_of(entry, number) if entry else -1
-            if at < 0:
-                continue
-            self._drop_slot(entry.key, at)
-            if entry.key in self._recent or _is_unseen(seen, number):
-                continue
-            writer.write(encode(entry, salt, count))
-            self._add_slot(entry.key, count)
-            count += 1
-        return count
+    def _current(self, seen):
+        """Yield the entries that count, in the order of their keys: the sorted ones and the newer ones, merged."""
+        number = 1
+        entry = None  # number's, once it was read
+        for segment, slots in enumerate(self._index):
+            newer = self._newer(segment, slots, seen)
+            keys = sorted(newer)
+            while number <= self._sorted:
+                entry = entry or self._read(number)
+                if entry:
+                    if entry.key[0] >> 2 > segment:
+                        break
+                    while keys and keys[0] < entry.key:
+                        found = newer[keys.pop(0)]
+                        if found:
+                            yield found
+                    if entry.key not in newer and not _is_unseen(seen, number):
+                        yield entry
+                    entry = None
+                number += 1
+            for key in keys:
+                if newer[key]:
+                    yield newer[key]
 
-    def _make_right(self):
-        """After a compaction that failed half way: read the file again; what waits still waits."""
-        if self._is_stale:
-            self._index = [b""] * _SEGMENTS
-            self._live = 0
-            self.pending = {}
-            if self._count:  # else there is no file yet
-                stream = self._files.open(self._path, "rb")
-                try:
-                    self._bytes(stream, RECORD_BYTES)
-                    self._read_records(stream)
-                finally:
-                    stream.close()
-                    self._close_reader()
-            for entry in self._waiting:
-                self._note(entry)
-            self._is_stale = False
+    def _newer(self, segment, slots, seen):
+        """key -> entry of what a segment of the index and RAM hold; None for what does not count any more."""
+        newer = {}
+        for at in range(0, len(slots), _SLOT):
+            number = self._number_at(slots, at)
+            entry = self._read(number)
+            if entry:
+                newer[entry.key] = None if entry.kind == FORGET or _is_unseen(seen, number) else entry
+        for key, entry in self._recent.items():
+            if key[0] >> 2 == segment:
+                newer[key] = None if entry.kind == FORGET else entry
+        return newer
 
 
 def _is_unseen(seen, number):

@@ -21,6 +21,9 @@ FORGET = 7  # nothing is known of this key any more
 SERVER = 8  # what is known of a server: the flags
 BOOTS = 9  # size: boots without a good cycle, stamp: boots in all
 
+INTENTS = (PUT_INTENT, PUT_VERIFIED, GET_INTENT)  # stand beside what is done, until they are done or void
+UPLOADS = (PUT_INTENT, PUT_VERIFIED, PUT_DONE)  # their stamp is the serial number of the upload
+
 
 def digest8(text):
     """The first 8 bytes of the sha256 of a text."""
@@ -42,7 +45,6 @@ def server_key(host, port):
     return digest8("S%s:%d" % (host, port))
 
 
-NEWEST = 1 << 30  # number of an entry that has no record yet
 BOOTS_KEY = b"\0boots\0\0"  # there is one such entry
 
 
@@ -57,7 +59,6 @@ class Entry:
         self.stamp = stamp
         self.attempt = attempt
         self.flags = flags
-        self.number = NEWEST  # of its record
 
     def is_of(self, size, digest):
         return self.size == size and self.digest == digest

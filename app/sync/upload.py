@@ -34,14 +34,15 @@ def _after(attempt):
 
 
 class Upload:
-    """One file on its way up."""
+    """One file on its way up. `serial`: its number among all uploads."""
 
-    def __init__(self, path, size, digest, key, remote, pending=None, after="keep"):
+    def __init__(self, path, size, digest, key, remote, serial, pending=None, after="keep"):
         self.path = path
         self.size = size
         self.digest = digest  # 8 bytes, of the content that the scan saw
         self.key = key
         self.remote = remote
+        self.serial = serial
         self.after = after
         self.pending = pending  # the ledger's entry if a file of this name was under way when something was cut
         self.attempt = pending.attempt if pending else 0
@@ -107,7 +108,7 @@ class Uploader:
         steps = [(command, None, None) for command in self._chores]
         self._chores = []
         for done in verified:
-            self._ledger.put(PUT_VERIFIED, done.key, done.size, done.digest, attempt=done.attempt)
+            self._ledger.put(PUT_VERIFIED, done.key, done.size, done.digest, done.serial, done.attempt)
             if done.is_taken:
                 steps.append(("RNFR " + done.remote, None, None))
                 steps.append(("RNTO " + done.aside(), None, None))
@@ -215,7 +216,7 @@ class Uploader:
             self._files.remove(upload.path)
             self._ledger.put(FORGET, upload.key)
         else:
-            self._ledger.put(PUT_DONE, upload.key, upload.size, upload.digest)
+            self._ledger.put(PUT_DONE, upload.key, upload.size, upload.digest, upload.serial)
         self._report.sent(upload)
 
     def _is_unchanged(self, upload):
@@ -231,7 +232,7 @@ class Uploader:
     def _store(self, steps, upload):
         """Fly `steps` with the transfer of `upload` behind them."""
         steps.extend([("MKD " + folder, None, None) for folder in self._missing_folders(upload.remote)])
-        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, attempt=upload.attempt)
+        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt)
         if upload.size >= RESUME_BYTES or self._ledger.has_verified():
             self._save()  # alone, the intent of a small file is not worth two erases
         try:
@@ -280,7 +281,7 @@ class Uploader:
             flags = LOCKED if upload.offset else 0
         elif upload.is_sent:
             flags = ALL_SENT  # only the final reply is missing: the size is asked, however small the file is
-        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, attempt=upload.attempt, flags=flags)
+        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, flags)
 
     def _send(self, upload, stream):
         """The bytes from upload.offset on; True if what went is what the scan saw."""

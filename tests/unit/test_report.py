@@ -23,7 +23,7 @@ def report(told):
 
 
 def upload(key=b"key", digest=V1):
-    return Upload("/usr/a", 3, digest, key, "out/a")
+    return Upload("/usr/a", 3, digest, key, "out/a", 1)
 
 
 def refusal():
