@@ -4,12 +4,16 @@
 # dangling entry in the file system's list of open folders; after ENOSPC close() reports success; rename replaces atomically;
 # statvfs walks the whole file system; names of 256 bytes and more corrupt the folder.
 
+import gc
+
 import uos
 
 from app.errors import StorageError, number_of
 
 BLOCK_BYTES = 4096
 NAME_BYTES = 255
+MIN_ENTRIES = 32
+ENTRY_HEAP_BYTES = 800  # so much free heap for each entry held: an eighth of it is used
 _FOLDER = 0x4000
 _MISSING = (2, 20)  # no such file; a part of the path is a file
 
@@ -47,9 +51,13 @@ class Files:
                 name = entry[0]
                 if name <= after or (len(found) == limit and name >= found[-1][0]):
                     continue
-                at = len(found)
-                while at and found[at - 1][0] > name:
-                    at -= 1
+                at, end = 0, len(found)
+                while at < end:
+                    middle = (at + end) // 2
+                    if found[middle][0] < name:
+                        at = middle + 1
+                    else:
+                        end = middle
                 found.insert(at, (name, entry[1] == _FOLDER, entry[3] if len(entry) > 3 else -1))
                 if len(found) > limit:
                     found.pop()
@@ -58,6 +66,10 @@ class Files:
                 return []
             raise _failed("list", folder, e)
         return found
+
+    def entry_limit(self):
+        """How many entries of a folder may be held at once: the more there is heap, the fewer looks a large folder needs."""
+        return max(MIN_ENTRIES, gc.mem_free() // ENTRY_HEAP_BYTES) if hasattr(gc, "mem_free") else MIN_ENTRIES
 
     def open(self, path, mode):
         """An open file; the caller closes it in a finally block."""

@@ -1,6 +1,5 @@
 # What lies in a folder of the module: paths and sizes, in the order of the names, a bounded batch of each folder at a time.
 
-BATCH = 32  # entries of a folder held at once: about 4 kB; more would mean fewer looks at large folders
 DEPTH = 8  # folders below the first; deeper ones are left out and said
 
 
@@ -11,7 +10,8 @@ def walk(files, folder, is_skipped, on_deep, depth=0):
     Raises StorageError. No folder of the file system is left open between two results."""
     after = ""
     while True:
-        batch = files.entries(folder, after, BATCH)
+        limit = files.entry_limit()
+        batch = files.entries(folder, after, limit)
         for name, is_folder, size in batch:
             path = folder.rstrip("/") + "/" + name
             if is_skipped(path):
@@ -23,6 +23,6 @@ def walk(files, folder, is_skipped, on_deep, depth=0):
                     yield found
             else:
                 on_deep(path)
-        if len(batch) < BATCH:
+        if len(batch) < limit:
             return
         after = batch[-1][0]

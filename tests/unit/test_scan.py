@@ -1,7 +1,9 @@
 import pytest
 
-from app.sync.scan import BATCH, DEPTH, walk
+from app.sync.scan import DEPTH, walk
 from tests.fakes import MemoryFiles
+
+BATCH = 32
 
 
 class Watching(MemoryFiles):
@@ -12,6 +14,9 @@ class Watching(MemoryFiles):
         self.store = {path: b"x" * i for i, path in enumerate(paths)}
         self.listed = []
         self.largest = 0
+
+    def entry_limit(self):
+        return BATCH
 
     def entries(self, folder, after, limit):
         found = super().entries(folder, after, limit)
