@@ -28,7 +28,7 @@ from app.sync.records import (
 _SEGMENTS = 64  # of the index, by the key's first 6 bits: appending copies 1/64 of it
 _SLOT = 4
 _BATCH = 64  # records per read when loading: 2 KiB
-_SPARE = 64  # appended records that are not worth a compaction at the end of a cycle
+_SPARE = 192  # appended records that are not worth a compaction at the end of a cycle
 _APPENDED = 1024  # and in the middle of one: 4 kB of index
 WAITING = 48  # records in RAM before those that are superseded are left out
 
@@ -202,6 +202,7 @@ class Ledger:
     def put(self, kind, key, size=0, digest=b"", stamp=0, attempt=0, flags=0):
         """Note an entry; it counts at once, and is on flash after flush()."""
         entry = Entry(kind, key, size, digest, stamp, attempt, flags)
+        self._waiting = [e for e in self._waiting if e.key != key or e.kind not in INTENTS]  # it says more than they do
         self._waiting.append(entry)
         self._note(entry)
         if len(self._waiting) > WAITING:  # the flash is full: keep what counts

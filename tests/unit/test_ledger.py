@@ -368,7 +368,7 @@ def test_compaction_keeps_exactly_the_live_entries(ledger, files):
 
 
 def test_compaction_takes_what_waits_along(ledger, files):
-    fill(ledger, range(4), rounds=40)
+    fill(ledger, range(4), rounds=60)
     ledger.put(PUT_DONE, key(1), 99, DIGEST)
     ledger.put(PUT_INTENT, key(2), 98, DIGEST)
     ledger.put(PUT_INTENT, key(3), 97, DIGEST)
@@ -402,7 +402,7 @@ def test_done_that_follows_a_forget_survives_a_compaction(ledger, files):
 
 def superseded(ledger, count=12):
     """A ledger that is worth a compaction, with `count` live entries."""
-    fill(ledger, range(count), rounds=20)
+    fill(ledger, range(count), rounds=60)
 
 
 @pytest.mark.parametrize("is_complete", [False, True])
@@ -416,7 +416,7 @@ def test_unseen_entries_go_only_when_everything_was_looked_at(ledger, is_complet
 
 
 def test_many_unseen_entries_are_reason_enough_to_compact(ledger, files):
-    fill(ledger, range(200))
+    fill(ledger, range(300))
     ledger.watch()
     for i in range(10):
         ledger.find(key(i))
