@@ -9,7 +9,7 @@ from app.backoff import Backoff
 from app.errors import HALT, KNOWN, Error, LinkError, StorageError
 from app.proto.control import Counts, Facts
 from app.proto.session import Session
-from app.sync.download import Downloader
+from app.sync.download import Downloader, settle
 from app.sync.ledger import Ledger
 from app.sync.plan import REMOVE, SKIP, plan_upload
 from app.sync.records import BOOTS, BOOTS_KEY, SERVER, get_key, put_key, server_key
@@ -456,7 +456,9 @@ class FtpManager:
         if digest is None or self._report.is_parked(key, digest):
             return None
         ledger = self._ledger
-        got = ledger.settle_get(get_key(path), size, digest)
+        got, is_there = settle(self._files, ledger, path, size, digest)
+        if not is_there:
+            return None
         done, pending = ledger.find(key), ledger.under_way(key)
         todo = plan_upload(done, pending, got, size, digest, rule["after"])
         if todo == SKIP:

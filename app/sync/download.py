@@ -7,7 +7,7 @@ import ustruct
 
 from app.errors import HALT, PARK, ConnectionClosed, Error, IntegrityError, PermReply, StorageError, TransportError
 from app.proto.parse import parse_fact_size, parse_facts, parse_size
-from app.sync.records import GET_DONE, GET_INTENT, get_key
+from app.sync.records import CANCEL, GET_DONE, GET_INTENT, get_key
 from app.sync.plan import CONFLICT, SKIP, plan_download
 from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, is_protected, mount_of, why_too_long, why_unsafe
 
@@ -32,6 +32,31 @@ class Remote:
         self.is_folder = is_folder
         self.size = size
         self.stamp = ustruct.unpack(">I", uhashlib.sha256(("%d %s" % (size, mark)).encode()).digest()[:4])[0]
+
+
+def staged_path(path, stamp):
+    """Where a version of `path` is written before it is renamed: on the same mount; the name tells path and version."""
+    name = str(ubinascii.hexlify(get_key(path) + ustruct.pack(">I", stamp)), "ascii")
+    return mount_of(path) + "/" + STATE_FOLDER + "/" + name + TEMP_SUFFIX
+
+
+def settle(files, ledger, path, size, digest):
+    """The ledger's entry of the download at `path`, or None, and whether the file there may stay. `size` and `digest` are of
+    what lies there (any digest where nothing is under way): they say on which side of its rename a cut left an intent."""
+    key = get_key(path)
+    pending = ledger.under_way(key)
+    staged = staged_path(path, pending.stamp) if pending else ""
+    if not pending:
+        return ledger.find(key), True
+    if files.size(staged) is None:  # the rename took place
+        return ledger.settle_get(key, pending.size, pending.digest), True
+    if not pending.is_of(size, digest):
+        return ledger.find(key), True
+    # FAT was cut in the middle of the rename: both names stand for the same clusters, and both must go.
+    files.remove(path)
+    files.remove(staged)
+    ledger.put(CANCEL, key)
+    return ledger.find(key), False
 
 
 class Downloader:
@@ -130,7 +155,7 @@ class Downloader:
         if local_size == -1:
             self._report.skipped("down", name, "a folder of that name is in the way")
             return
-        got = self._settled(key, path, local_size)
+        got, local_size = self._settled(key, path, local_size)
         todo = plan_download(got, entry.size, entry.stamp, local_size, lambda: self._is_local_safe(path, local_size))
         if todo == SKIP:
             return
@@ -140,11 +165,17 @@ class Downloader:
             self._fetch(entry, name, path, key)
 
     def _settled(self, key, path, local_size):
-        """The ledger's entry of `path`. An intent that a cut left open is settled by the file in place."""
-        pending = self._ledger.under_way(key)
-        if pending and self._files.size(self._staged(path, pending.stamp)) is None:  # the rename took place
-            return self._ledger.settle_get(key, pending.size, pending.digest)
-        return self._ledger.find(key)
+        """The ledger's entry of `path`, and the size of what is there."""
+        digest = b""
+        if local_size is not None and self._ledger.under_way(key):
+            digest = self._digest(path, local_size)
+        got, is_there = settle(self._files, self._ledger, path, local_size, digest)
+        return got, local_size if is_there else None
+
+    def _digest(self, path, size):
+        digest = uhashlib.sha256()
+        self._files.digest(path, size, digest, self._buffer)
+        return digest.digest()[:8]
 
     def _fetch(self, entry, name, path, key):
         error = None
@@ -188,16 +219,11 @@ class Downloader:
                 code=28,
             )
 
-    def _staged(self, path, stamp):
-        """Where a version of `path` is written before it is renamed: on the same mount; the name tells path and version."""
-        name = str(ubinascii.hexlify(get_key(path) + ustruct.pack(">I", stamp)), "ascii")
-        return mount_of(path) + "/" + STATE_FOLDER + "/" + name + TEMP_SUFFIX
-
     def _receive(self, entry, name, path):
         """The file's bytes are in the staged file; returns their digest. Goes on with a partial of the same version.
 
         A link that dies leaves the partial for the next session; any other failure leaves nothing."""
-        staged = self._staged(path, entry.stamp)
+        staged = staged_path(path, entry.stamp)
         self._files.make_folders(staged.rsplit("/", 1)[0])
         held = self._files.size(staged) or 0
         digest = uhashlib.sha256()
@@ -232,13 +258,21 @@ class Downloader:
         folder = path.rsplit("/", 1)[0]
         if self._files.size(folder) is None:
             self._files.make_folders(folder)
+        staged = staged_path(path, entry.stamp)
         size = self._files.size(path)
         if size is not None and not self._is_local_safe(path, size):
-            self._files.remove(self._staged(path, entry.stamp))
+            self._files.remove(staged)
             raise Conflict(OVERWRITES)
-        self._ledger.put(GET_INTENT, key, entry.size, digest, entry.stamp)
-        self._ledger.flush()
-        self._files.commit(self._staged(path, entry.stamp), path, entry.size)
+        if size == entry.size and self._digest(path, size) == digest:  # the version is new, the content is not
+            self._files.remove(staged)
+        else:
+            self._ledger.put(GET_INTENT, key, entry.size, digest, entry.stamp)
+            self._ledger.flush()
+            try:
+                self._files.commit(staged, path, entry.size)
+            except StorageError:
+                self._ledger.put(CANCEL, key)  # what is staged may be gone without having been renamed
+                raise
         self._ledger.put(GET_DONE, key, entry.size, digest, entry.stamp)
         self._free_blocks -= self._files.blocks_for(entry.size)
 
