@@ -1,6 +1,7 @@
 # `python -m tools COMMAND`: everything Ferry does on a PC.
 import click
 
+from tools.memory import memory
 from tools.sim.cli import sim
 from tools.wear import wear
 
@@ -13,6 +14,7 @@ def main():
     """
 
 
+main.add_command(memory)
 main.add_command(sim)
 main.add_command(wear)
 

@@ -9,12 +9,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from tools import readme
 from tools.sim import child, flash, module, server, settings
 from tools.sim.record import Record
 
 SIZE_BYTES = 384 * 1024
 USABLE_BLOCKS = SIZE_BYTES // flash.BLOCK_BYTES - 1
 CYCLES_PER_DAY = 96  # one in 15 minutes
+FILES_PER_DAY = CYCLES_PER_DAY  # unless said otherwise: one in each cycle
+ENDURANCE = 10_000  # erases that a block takes, unless said otherwise
 FORMULA = (
     "years = {blocks} blocks x endurance / (files a day x erases per file + 96 cycles x erases per idle cycle) / 365"
 )
@@ -156,18 +159,33 @@ def years(rows, files_per_day, endurance):
     return USABLE_BLOCKS * endurance / per_day / 365 if per_day else float("inf")
 
 
+def readme_part(rows):
+    """The table and the formula for README.md, with the command's own defaults."""
+    lines = ["| what | block erases |", "|---|---|"]
+    lines += [f"| {row.what.strip()} | {row.erases:.2f} |" for row in rows]
+    life = years(rows, FILES_PER_DAY, ENDURANCE)
+    return "\n".join([*lines, "", f"{summary(life, FILES_PER_DAY, ENDURANCE)}."])
+
+
+def summary(life, files_per_day, endurance):
+    """The years in one sentence, with the formula."""
+    formula = FORMULA.format(blocks=USABLE_BLOCKS)
+    return f"{life:.1f} years with {files_per_day} small files a day and {endurance} erases per block: `{formula}`"
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--files-per-day", type=click.IntRange(min=1), default=96, show_default=True, metavar="N")
+@click.option("--files-per-day", type=click.IntRange(min=1), default=FILES_PER_DAY, show_default=True, metavar="N")
 @click.option(
     "--endurance",
     type=click.IntRange(min=1),
-    default=10_000,
+    default=ENDURANCE,
     show_default=True,
     metavar="N",
     help="Erases that a block takes.",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
-def wear(files_per_day, endurance, json_file):
+@click.option("--readme", "is_for_readme", is_flag=True, help="Write the table into README.md.")
+def wear(files_per_day, endurance, json_file, is_for_readme):
     """Measure what Ferry costs a flash of 384k with littlefs 1, and how many years that leaves it."""
     interpreter = child.find_interpreter(None, "512k")
     if not interpreter.heap:
@@ -183,11 +201,10 @@ def wear(files_per_day, endurance, json_file):
     else:
         for row in rows:
             console.print(f"{row.erases:.2f}\t{row.programs:.2f}\t{row.what}", markup=False, soft_wrap=True)
-    console.print(
-        f"{life:.1f} years with {files_per_day} small files a day and {endurance} erases per block: "
-        + FORMULA.format(blocks=USABLE_BLOCKS),
-        soft_wrap=True,
-    )
+    console.print(summary(life, files_per_day, endurance).replace("`", ""), soft_wrap=True)
+    if is_for_readme:
+        text = readme.README.read_text(encoding="utf-8")
+        readme.README.write_text(readme.put(text, *readme.WEAR, readme_part(rows)), encoding="utf-8")
     if json_file:
         result = {"rows": [vars(row) for row in rows], "years": life, "files_per_day": files_per_day}
         json_file.write_text(json.dumps(dict(result, endurance=endurance), indent=2) + "\n", encoding="utf-8")

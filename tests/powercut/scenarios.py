@@ -22,6 +22,8 @@ class Scenario:
     stale_records: int = 0
     free_blocks: int = 0  # 0: as many as there are
     unfetched: tuple = ()  # what lies on the server and has no room on the module
+    low_blocks: int = 0  # 0: nothing is dropped to make room
+    dropped: tuple = ()  # what goes for it
 
     def config(self, port):
         return {
@@ -30,6 +32,7 @@ class Scenario:
             "upload": {"from": "/usr", "to": "{device}", "after": self.after},
             "download": {"from": "updates", "to": "/usr"},
             "schedule": {"every_s": 10, "jitter_s": 0},
+            "storage": {"when_full": "drop" if self.low_blocks else "keep", "low_blocks": self.low_blocks},
         }
 
     def fetched(self, files):
@@ -38,7 +41,7 @@ class Scenario:
     def module_files(self):
         """{path below /usr: content} when everything is in step."""
         sent = {**self.before, **self.then}
-        kept = {} if self.after == "delete" else sent
+        kept = {name: sent[name] for name in sent if self.after == "keep" and name not in self.dropped}
         return {**kept, **self.fetched({**self.before_server, **self.then_server})}
 
     def server_files(self):
@@ -92,6 +95,13 @@ SCENARIOS = {
         then_server={"updates/too-big.bin": noise(14, 30_000)},
         free_blocks=5,
         unfetched=("updates/too-big.bin",),
+    ),
+    "full-flash-drop": Scenario(
+        before={"a-old.bin": noise(15, 20_000), "b-old.txt": b"in step"},
+        then={"new.txt": b"goes up", "new2.bin": noise(16, 3000)},
+        free_blocks=5,
+        low_blocks=7,
+        dropped=("a-old.bin",),
     ),
 }
 # Settings and whole sets from the server join here when Ferry applies them.

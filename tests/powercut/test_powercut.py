@@ -42,26 +42,24 @@ def undisturbed(sweep):
 
 
 @every(SCENARIOS)
-def test_a_sample_of_the_cuts(sweep, capsys):
+def test_a_sample_of_the_cuts(sweep, tell):
     changes = undisturbed(sweep)
     draw = random.Random(sweep.name + sweep.fs)
     points = sorted(draw.sample(range(1, changes + 1), min(SAMPLE, changes)))
     cuts = [Cut(at, draw.random() < 0.5, draw.choice((0, draw.randint(1, AGAIN))), draw.randrange(4)) for at in points]
-    with capsys.disabled():
-        print(f" {len(cuts)} of {2 * changes} cuts", end="")
+    tell(f"{sweep.name} on {sweep.fs}: {len(cuts)} of {2 * changes} cut points, clean and torn")
     judge(sweep, cuts)
 
 
 @pytest.mark.sweep
 @pytest.mark.timeout(1800)
 @every(SCENARIOS)
-def test_every_cut_and_again_during_the_recovery(sweep, capsys):
+def test_every_cut_and_again_during_the_recovery(sweep, tell):
     changes = undisturbed(sweep)
     draw = random.Random(sweep.name + sweep.fs)
     cuts = []
     for at in range(1, changes + 1):
         cuts += [Cut(at, torn, 0, seed) for torn, seed in ((False, 0), (False, 1), (True, 0), (True, 1))]
         cuts += [Cut(at, torn, draw.randint(1, AGAIN), draw.randrange(4)) for torn in (False, True)]
-    with capsys.disabled():
-        print(f" {len(cuts)} cuts", end="")
+    tell(f"{sweep.name} on {sweep.fs}: {2 * changes} cut points, clean and torn; {len(cuts)} cuts")
     judge(sweep, cuts)

@@ -1,12 +1,14 @@
 """The simulator on a simulated flash, over its command line, and the tool that measures wear."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from tests.sim.test_sim import sim, transfers
+from tools import readme
 from tools.device_files import ROOT
 from tools.sim import child
 from tools.sim.flash import FILE_SYSTEMS
@@ -83,12 +85,20 @@ def test_cpython_is_told_to_be_not_enough():
     assert "needs a real MicroPython" in done.stderr
 
 
-def test_wear_is_measured(micropython, tmp_path):
-    done = python("-m", "tools", "wear", "--endurance", "20000", "--json", str(tmp_path / "wear.json"))
+def test_wear_is_measured_and_readme_tells_it(micropython, tmp_path):
+    done = python("-m", "tools", "wear", "--json", str(tmp_path / "wear.json"))
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "wear.json").read_text(encoding="utf-8"))
     erases = {row["what"]: row["erases"] for row in result["rows"]}
     assert erases["an idle cycle"] == 0
-    assert 0 < erases["a small file up, in a series of 20"] <= erases["a small file up, alone"]
+    assert 0 < erases["a small file up, in a series of 20"] < 1.1 * erases["a small file up, alone"]
     assert min(erases.values()) >= 0
     assert f"{result['years']:.1f} years" in done.stdout
+    told = readme.get(readme.README.read_text(encoding="utf-8"), *readme.WEAR)
+    rows = dict(re.findall(r"\| (.*) \| ([\d.]+) \|", told))
+    stale = "stale; write it anew: python -m tools wear --readme"
+    assert {what: float(count) for what, count in rows.items()} == pytest.approx(
+        {what.strip(): count for what, count in erases.items()}, rel=0.1, abs=0.05
+    ), stale
+    assert done.stdout.rpartition(": ")[2].strip() in told, stale
+    assert float(re.search(r"([\d.]+) years", told)[1]) == pytest.approx(result["years"], rel=0.1), stale
