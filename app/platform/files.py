@@ -113,7 +113,8 @@ class Files:
             stat = uos.statvfs("/" + path.split("/")[1])  # the mount is the first folder
         except OSError as e:
             raise _failed("statvfs", path, e)
-        return stat[3] * stat[0] // BLOCK_BYTES
+        free = stat[3] if 0 <= stat[3] <= stat[2] else 0  # littlefs 2 counts below zero when it is full
+        return free * stat[0] // BLOCK_BYTES
 
     def read(self, path, at_most):
         """The bytes of a small file, or None if it does not exist; StorageError if it is longer than `at_most`."""

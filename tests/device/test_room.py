@@ -227,7 +227,7 @@ def test_a_flash_without_a_free_block_keeps_the_old_file_and_the_whole_ledger(fe
     assert ftpd.arguments("STOR") == []
 
 
-# Not littlefs 2: when it is full, the statvfs of a 64-bit host tells four billion free blocks instead of fewer than none.
+
 @pytest.mark.parametrize("on_flash", ["lfs1", "fat"], indirect=True)
 def test_a_flash_without_a_free_block_gets_room_and_the_rest_still_goes_up(ferry, ftpd, on_flash):
     ferry.configure(storage={"when_full": "drop", "low_blocks": FILE_BLOCKS}, upload={"from": "/usr/data"})
