@@ -3,21 +3,22 @@
 
 import gc
 
-import uhashlib
-
+# Compiled without it, the modules leave the heap in pieces, a third of it; main.py and Manual set what is right afterwards.
+if hasattr(gc, "threshold"):
+    gc.threshold(8192)
+# The largest come first: to compile one takes several times its size, and the heap fills up.
+from app.proto.control import Counts, Facts
+from app.sync.upload import Uploader
+from app.proto.session import Session
+from app.sync.ledger import Ledger
+from app.sync.download import Downloader
+from app.sync.outbox import Outbox
+from app.sync.report import Report
 from app.backoff import Backoff
 from app.errors import HALT, KNOWN, Error, LinkError, StorageError
-from app.proto.control import Counts, Facts
-from app.proto.session import Session
-from app.sync.download import Downloader, settle
-from app.sync.ledger import Ledger
-from app.sync.plan import REMOVE, SKIP, plan_upload
-from app.sync.records import BOOTS, BOOTS_KEY, SERVER, get_key, put_key, server_key
-from app.sync.report import Report
-from app.sync.room import Candidate, make_room
-from app.sync.rules import STATE_FOLDER, is_protected, is_selected, mount_of, remote_path, why_too_long, why_unsendable
-from app.sync.scan import walk
-from app.sync.upload import Upload, Uploader
+from app.sync.records import BOOTS, BOOTS_KEY, SERVER, server_key
+from app.sync.room import make_room
+from app.sync.rules import STATE_FOLDER, mount_of
 
 # state -> {event: next state}. A cycle runs from "due", "retry" or "probe" to one of the RESTING states.
 TRANSITIONS = {
@@ -40,7 +41,7 @@ TRANSITIONS = {
 RESTING = ("IDLE", "BACKOFF", "HALT")
 
 BUFFER_BYTES = 4096  # one block of the flash
-BATCH = 8  # files found before the session opens and between two looks at the folder: about 4 kB
+BATCH = 4  # files found before the session opens and between two looks at the folder: about 3 kB
 LINK_WAIT_S = 60
 PROBE_S = 3600
 SLICE_MS = 1000  # how soon request_sync() and stop() are noticed
@@ -64,7 +65,6 @@ class FtpManager:
         self._link = link
         self._randint = randint
         self._imei = imei
-        self._device = config["device.id"]
         self._backoff = Backoff(config["retry.base_s"] * 1000, config["retry.cap_s"] * 1000, randint)
         self._ledger = Ledger(self._files, LEDGER, randint(0, 0x3FFFFFFF))
         self._report = Report(self._log, self.on_event)
@@ -72,11 +72,12 @@ class FtpManager:
         self._kept_flags = 0  # of the facts, as the ledger has them
         self._folders = set()
         self._buffer = bytearray(BUFFER_BYTES)
+        self._outbox = Outbox(config["upload"], files, self._ledger, self._report, clock, self._buffer)
+        self._outbox.device = config["device.id"]
         self._session = None
         self._uploader = None
         self._found = None  # generator of Uploads while a scan is under way
         self._batch = []
-        self._is_all_seen = True  # nothing kept this cycle from looking at everything
         self._is_recovered = False
         self._is_stopped = False
         self._is_wanted = False
@@ -103,7 +104,8 @@ class FtpManager:
         """Hears what happens, for a display or a lamp; override it. Must return soon and must not raise.
 
         kind and data: "state" (old, event, new) · "file" (direction, path, bytes) · "progress" (bytes so far,) ·
-        "up" (path, remote, bytes) · "down" (remote, path, bytes) · "skip" (direction, path, reason) · "drop" (path, bytes) ·
+        "up" (path, remote, bytes) · "down" (remote, path, bytes) · "skip" (direction, path, reason) · "wait" (path, reason) ·
+        "drop" (path, bytes) ·
         "error" (class, step, code, text, advice) · "cycle" (dict of numbers)."""
 
     def run(self):
@@ -149,7 +151,7 @@ class FtpManager:
         result = self._report.result
         return {
             "state": self.state,
-            "device": self._device,
+            "device": self._outbox.device,
             "cycles": self._cycles,
             "boots": self._boots,
             "bad_boots": self._bad_boots,
@@ -268,6 +270,7 @@ class FtpManager:
         entry = self._ledger.find(BOOTS_KEY)
         self._boots = entry.stamp + 1 if entry else 1
         self._bad_boots = entry.size + 1 if entry else 1
+        self._outbox.boot = self._boots
         self._ledger.put(BOOTS, BOOTS_KEY, self._bad_boots, stamp=self._boots)
         try:
             self._ledger.flush()
@@ -286,31 +289,26 @@ class FtpManager:
                 if mount not in mounts and self._has_name():
                     mounts.append(mount)
         for mount in mounts:
-            make_room(self._files, mount, config["storage.low_blocks"], self._droppable, self._report)
+            make_room(self._files, mount, config["storage.low_blocks"], self._candidates, self._report)
         return "roomy"
 
     def _has_name(self):
         """The device's name is in the remote paths, and so in the ledger's keys."""
-        self._device = self._device or self._imei()
-        return bool(self._device)
+        outbox = self._outbox
+        outbox.imei = outbox.imei or self._imei()
+        outbox.device = outbox.device or outbox.imei
+        return bool(outbox.device)
 
-    def _droppable(self, mount):
-        """The files of all rules on one mount, with what the ledger knows of them."""
-        is_drop = self._config["storage.when_full"] == "drop"
-        for rule, path, size, remote in self._files_to_send():
-            if mount_of(path) == mount:
-                done = self._ledger.find(put_key(path, remote))
-                is_sent = done and done.is_of(size, self._digest(path, size))
-                if is_drop or not is_sent:
-                    yield Candidate(path, size, done.stamp if is_sent else None, rule["drop_unsent"])
+    def _candidates(self, mount):
+        return self._outbox.candidates(mount, self._config["storage.when_full"] == "drop")
 
     def _do_link(self):
         self._link.wait_ready(LINK_WAIT_S)
         if not self._has_name():
             advice = "set device.id, or restart the module"
             raise LinkError("the modem does not tell its IMEI", step="link", advice=advice)
-        self._found = self._scan()
-        self._is_all_seen = True
+        self._found = self._outbox.uploads()
+        self._outbox.is_all_seen = True
         self._ledger.watch()
         return "up"
 
@@ -345,6 +343,7 @@ class FtpManager:
             self._report,
             self._buffer,
             self._folders,
+            self._outbox.put_away,
             config["server.verify"] == "size",
         )
         session.open(config["server.host"], config["server.port"], config["server.talk_first"])
@@ -373,10 +372,10 @@ class FtpManager:
                 self._report,
                 self._buffer,
                 config["storage.reserve_blocks"],
-                self._is_local_safe,
+                self._outbox.is_safe,
             )
             if not downloader.run(config["download.from"], config["download.to"]):
-                self._is_all_seen = False
+                self._outbox.is_all_seen = False
             elif self._report.result.down_count and not self._report.result.error:
                 downloader.clear_partials(config["download.to"])
         self._session.settle()
@@ -387,13 +386,14 @@ class FtpManager:
         result = self._report.result
         if result.error:
             return "failed"
+        self._outbox.trim()
         if self._bad_boots > 1:
             self._ledger.put(BOOTS, BOOTS_KEY, 0, stamp=self._boots)
             self._ledger.flush()
         self._bad_boots = 0
         for key in (BOOTS_KEY, self._server_key()):
             self._ledger.find(key)  # these are of no file, and must not be taken for one that is gone
-        self._ledger.tidy(self._is_all_seen)
+        self._ledger.tidy(self._outbox.is_all_seen)
         result.ok = True
         self._backoff.reset()
         self._last_good = self._cycles
@@ -424,79 +424,3 @@ class FtpManager:
 
     def _server_key(self):
         return server_key(self._config["server.host"], self._config["server.port"])
-
-    # --- scan and plan
-
-    def _files_to_send(self):
-        """Yield (rule, path, size, remote path) of every file that the rules select."""
-        for rule in self._config["upload"]:
-            top = rule["from"].rstrip("/")
-            if not top:
-                continue
-            for path, size in walk(self._files, top, is_protected, self._too_deep):
-                relative = path[len(top) + 1 :]
-                if is_selected(relative, rule["include"], rule["exclude"]):
-                    yield rule, path, size, remote_path(rule["to"], self._device, relative)
-
-    def _scan(self):
-        """Yield an Upload for every file that has to go."""
-        for rule, path, size, remote in self._files_to_send():
-            reason = why_unsendable(path) or why_too_long(remote)
-            if reason:
-                self._report.skipped("up", path, reason)
-                continue
-            upload = self._plan(rule, path, size, remote)
-            if upload:
-                yield upload
-
-    def _plan(self, rule, path, size, remote):
-        """An Upload, or None if the file is in step, parked, or was only waiting to be removed."""
-        digest = self._digest(path, size)
-        key = put_key(path, remote)
-        if digest is None or self._report.is_parked(key, digest):
-            return None
-        ledger = self._ledger
-        got, is_there = settle(self._files, ledger, path, size, digest)
-        if not is_there:
-            return None
-        done, pending = ledger.find(key), ledger.under_way(key)
-        todo = plan_upload(done, pending, got, size, digest, rule["after"])
-        if todo == SKIP:
-            return None
-        if todo == REMOVE:
-            self._files.remove(path)
-            ledger.forget(key)
-            return None
-        serial = pending.stamp if pending else ledger.next_serial()
-        return Upload(path, size, digest, key, remote, serial, pending, rule["after"])
-
-    def _digest(self, path, size):
-        """8 bytes of the sha256 of the first `size` bytes, or None if the file has become shorter since it was listed."""
-        digest = uhashlib.sha256()
-        if self._files.digest(path, size, digest, self._buffer) != size:
-            return None
-        return digest.digest()[:8]
-
-    def _too_deep(self, path):
-        self._is_all_seen = False
-        self._report.skipped("up", path, "too many folders inside each other")
-
-    def _is_local_safe(self, path, size):
-        """True if the server has what lies at `path`, or if it is none of the files that it should have."""
-        if size < 0 or is_protected(path):
-            return False
-        for rule in self._config["upload"]:
-            top = rule["from"].rstrip("/") + "/"
-            if not rule["from"] or not path.startswith(top):
-                continue
-            relative = path[len(top) :]
-            if not is_selected(relative, rule["include"], rule["exclude"]):
-                continue
-            digest = self._digest(path, size)
-            for key in (put_key(path, remote_path(rule["to"], self._device, relative)), get_key(path)):
-                entry = self._ledger.find(key)
-                if entry and entry.is_of(size, digest):
-                    break
-            else:
-                return False
-        return True

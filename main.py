@@ -66,7 +66,8 @@ def main():
         log.set_level(config["log.level"])
         log.set_secrets([config["server.password"], config["server.account"]])
         manager = build(config, files, clock, log)
-        gc.threshold(32768)
+        gc.collect()
+        gc.threshold(max(4096, gc.mem_free() // 4))  # the tighter, the sooner: garbage between what lives leaves only crumbs
         manager.run()
 
 

@@ -4,6 +4,9 @@
 import ujson
 
 from app.errors import ConfigError
+from app.sync.names import PASSING, STABLE
+from app.sync.names import parse as parse_template
+from app.sync.rules import mount_of
 
 # key, type, default, limits, unit, help. Limits: (low, high) for int, (min, max) length in bytes for text, path, secret and list;
 # the allowed values for choice. A key that starts with "upload." belongs to each upload rule.
@@ -64,10 +67,53 @@ SCHEMA = (
         "",
         "folder on the module that is sent, sub-folders included; empty = none",
     ),
-    ("upload.to", "remote", "{device}", (0, 200), "", "folder on the server; {device} is device.id"),
+    (
+        "upload.to",
+        "template",
+        "{device}",
+        (0, 200),
+        "",
+        "folder on the server, or the whole name if {path}, {name} or {stem} is in it",
+    ),
     ("upload.include", "list", (), (0, 32), "patterns", "only files that match one of these; empty = all"),
     ("upload.exclude", "list", (), (0, 32), "patterns", "never files that match one of these"),
-    ("upload.after", "choice", "keep", ("keep", "delete"), "", "what becomes of a file that has arrived"),
+    (
+        "upload.mode",
+        "choice",
+        "whole",
+        ("whole", "append", "batch"),
+        "",
+        "append: of a file that grows only the new bytes go; batch: many small files travel as one tar",
+    ),
+    ("upload.whole_lines", "bool", True, None, "", "with append: a line goes when its end is there"),
+    ("upload.batch_files", "int", 64, (1, 256), "files", "with batch: in one tar"),
+    ("upload.batch_bytes", "int", 262144, (1024, 16777216), "bytes", "with batch: of a tar; larger files go alone in one"),
+    (
+        "upload.on_conflict",
+        "choice",
+        "overwrite",
+        ("overwrite", "suffix", "skip"),
+        "",
+        "when the server has another file of that name: replace it, take name-1, or leave both where they are",
+    ),
+    ("upload.after", "choice", "keep", ("keep", "delete", "move"), "", "what becomes of a file that has arrived"),
+    ("upload.move_to", "path", "", (0, 200), "", "with after = move: the folder, on the same mount as `from`"),
+    ("upload.move_files", "int", 0, (0, 65535), "files", "kept in move_to, the first by name go first; 0 = all"),
+    ("upload.move_bytes", "int", 0, (0, 1073741823), "bytes", "kept in move_to; 0 = all"),
+    (
+        "upload.undated",
+        "token",
+        "",
+        (0, 32),
+        "",
+        "stands for {date} and {time} while the clock is not set; empty = such files wait",
+    ),
+    ("upload.settle_s", "int", 0, (0, 86400), "s", "a file goes when it stood still for so long; 0 = at once"),
+    ("upload.order", "choice", "name", ("name", "reverse"), "", "which go first, by name; the module keeps no times"),
+    ("upload.priority", "int", 5, (0, 9), "", "rules with a higher one go first"),
+    ("upload.max_bytes", "int", 0, (0, 1073741823), "bytes", "larger files are never sent; 0 = any"),
+    ("upload.cycle_files", "int", 0, (0, 65535), "files", "sent in one cycle; 0 = all"),
+    ("upload.cycle_bytes", "int", 0, (0, 1073741823), "bytes", "sent in one cycle, but always one file; 0 = all"),
     (
         "upload.drop_unsent",
         "bool",
@@ -140,13 +186,16 @@ def _allowed(kind, limits, unit):
         return "a list of at most %d texts" % limits[1]
     if kind == "path":
         return 'a path from the root such as "/usr/data", %d to %d bytes' % limits
+    if kind == "template":
+        names = ", ".join(STABLE + PASSING)
+        return "a path on the server of at most %d bytes without \"..\"; in braces: %s" % (limits[1], names)
     if kind == "remote":
         return 'a folder on the server without "..", at most %d bytes' % limits[1]
     if kind == "bool":
         return "true or false"
     if kind == "hex":
         return "64 hex digits, colons allowed"
-    if kind == "name":
+    if kind in ("name", "token"):
         return 'letters, digits, "-", "_" and ".", at most %d' % limits[1]
     return "text of %d to %d bytes" % limits
 
@@ -181,10 +230,16 @@ def _fits(kind, value, limits):
         return parts[0] == "" and len(parts) > 1 and not [p for p in parts[1:] if p in ("", ".", "..")]
     if kind == "remote":
         return ".." not in value.split("/")
+    if kind == "template":
+        try:
+            parse_template(value)
+        except ValueError:
+            return False
+        return ".." not in value.split("/")
     if kind == "hex":
         digits = value.lower().replace(":", "")
         return len(digits) in (0, 64) and not digits.strip("0123456789abcdef")
-    if kind == "name":
+    if kind in ("name", "token"):
         for c in value:
             if not ("a" <= c <= "z" or "A" <= c <= "Z" or "0" <= c <= "9" or c in "-_."):
                 return False
@@ -266,9 +321,24 @@ def check_all(data):
         else:
             for name, value in _section(section, given, rows, section, problems).items():
                 config[section + "." + name] = value
+    if not problems:
+        for i, rule in enumerate(config["upload"]):
+            problem = _why_odd(rule)
+            if problem:
+                problems.append("upload%s.%s" % ("[%d]" % i if isinstance(data.get("upload"), list) else "", problem))
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _why_odd(rule):
+    """None, or what in an upload rule does not go together."""
+    if rule["from"] and rule["after"] == "move":
+        if not rule["move_to"]:
+            return "move_to: is empty; with after = move it must name a folder"
+        if mount_of(rule["move_to"]) != mount_of(rule["from"]):
+            return "move_to: must lie on the same mount as `from` (%s): files are renamed" % mount_of(rule["from"])
+    return None
 
 
 def _line_of_fault(raw, error):

@@ -86,7 +86,7 @@ class MemoryFiles:
         assert self.size(temp) == size
         self.rename(temp, path)
 
-    def entries(self, folder, after, limit):
+    def entries(self, folder, after, limit, is_reverse=False):
         """As the real one: the first `limit` names behind `after`, sorted."""
         top = folder.rstrip("/") + "/"
         found = {}
@@ -98,7 +98,8 @@ class MemoryFiles:
             if path.startswith(top):
                 name = path[len(top) :].partition("/")[0]
                 found[name] = (name, True, -1)
-        return sorted(entry for entry in found.values() if entry[0] > after)[:limit]
+        behind = [e for e in found.values() if not after or (e[0] < after if is_reverse else e[0] > after)]
+        return sorted(behind, reverse=is_reverse)[:limit]
 
 
 class _Writer:

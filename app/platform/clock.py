@@ -6,10 +6,16 @@ except ImportError:
     import time as _time
 
 _PERIOD = 1 << 30  # of the module's ticks
+_SET_S = 1735689600  # 2025-01-01: a clock that shows less was never set
 
 
 class Clock:
     """Milliseconds that only ever grow (modulo 2 ** 30), and pauses."""
+
+    def seconds(self):
+        """Seconds since 1970 in UTC, or None while the clock is not set: before the network has told the time."""
+        seconds = int(_time.time())
+        return seconds if seconds >= _SET_S else None
 
     if hasattr(_time, "ticks_ms"):
 

@@ -6,6 +6,7 @@
 
 import gc
 
+import uhashlib
 import uos
 
 from app.errors import StorageError, number_of
@@ -41,20 +42,23 @@ class Files:
             raise _failed("stat", path, e)
         return -1 if stat[0] & _FOLDER else stat[6]
 
-    def entries(self, folder, after, limit):
+    def entries(self, folder, after, limit, is_reverse=False):
         """The first `limit` entries of a folder whose names sort behind `after`: a sorted list of (name, is_folder, size).
 
-        A missing folder has none. Memory is bounded by `limit`, whatever the folder holds."""
+        With `is_reverse` from the greatest name down; an empty `after` is before all. A missing folder has none. Memory is
+        bounded by `limit`, whatever the folder holds."""
         found = []
         try:
             for entry in uos.ilistdir(folder):
                 name = entry[0]
-                if name <= after or (len(found) == limit and name >= found[-1][0]):
+                if after and name != after and (name < after) != is_reverse or name == after:
+                    continue
+                if len(found) == limit and (name > found[-1][0]) != is_reverse:
                     continue
                 at, end = 0, len(found)
                 while at < end:
                     middle = (at + end) // 2
-                    if found[middle][0] < name:
+                    if (found[middle][0] < name) != is_reverse:
                         at = middle + 1
                     else:
                         end = middle
@@ -148,6 +152,22 @@ class Files:
         finally:
             stream.close()
         return done
+
+    def digest8(self, path, size, buffer):
+        """8 bytes of the sha256 of the first `size` bytes of a file, or None if it has become shorter."""
+        digest = uhashlib.sha256()
+        return digest.digest()[:8] if self.digest(path, size, digest, buffer) == size else None
+
+    def replace(self, path, raw):
+        """Put bytes in the place of a small file: written beside it, measured, renamed. Never less than the old or the new one."""
+        self.make_folders(path.rsplit("/", 1)[0])
+        writer = self.writer(path + ".part")
+        try:
+            writer.write(raw)
+            writer.close()
+        finally:
+            writer.abandon()
+        self.commit(path + ".part", path, len(raw))
 
     def append(self, path, raw):
         """Add bytes to the end of a file. StorageError if not all of them got there; a part may have."""

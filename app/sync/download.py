@@ -1,14 +1,14 @@
 # Downloads, folder way: what lies in a folder on the server appears in a folder on the module. Each file is written to the
 # state folder of the target's mount, measured, entered in the ledger, and only then renamed into place.
 
-import ubinascii
 import uhashlib
 import ustruct
 
 from app.errors import HALT, PARK, ConnectionClosed, Error, IntegrityError, PermReply, StorageError, TransportError
 from app.proto.parse import parse_fact_size, parse_facts, parse_size
-from app.sync.records import CANCEL, GET_DONE, GET_INTENT, get_key
 from app.sync.plan import CONFLICT, SKIP, plan_download
+from app.sync.records import CANCEL, GET_DONE, GET_INTENT, get_key
+from app.sync.staging import settle, staged_path
 from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, is_protected, mount_of, why_too_long, why_unsafe
 
 BATCH = 32  # entries of a remote folder held at once; the folder is listed again for the next ones
@@ -32,31 +32,6 @@ class Remote:
         self.is_folder = is_folder
         self.size = size
         self.stamp = ustruct.unpack(">I", uhashlib.sha256(("%d %s" % (size, mark)).encode()).digest()[:4])[0]
-
-
-def staged_path(path, stamp):
-    """Where a version of `path` is written before it is renamed: on the same mount; the name tells path and version."""
-    name = str(ubinascii.hexlify(get_key(path) + ustruct.pack(">I", stamp)), "ascii")
-    return mount_of(path) + "/" + STATE_FOLDER + "/" + name + TEMP_SUFFIX
-
-
-def settle(files, ledger, path, size, digest):
-    """The ledger's entry of the download at `path`, or None, and whether the file there may stay. `size` and `digest` are of
-    what lies there (any digest where nothing is under way): they say on which side of its rename a cut left an intent."""
-    key = get_key(path)
-    pending = ledger.under_way(key)
-    staged = staged_path(path, pending.stamp) if pending else ""
-    if not pending:
-        return ledger.find(key), True
-    if files.size(staged) is None:  # the rename took place
-        return ledger.settle_get(key, pending.size, pending.digest), True
-    if not pending.is_of(size, digest):
-        return ledger.find(key), True
-    # FAT was cut in the middle of the rename: both names stand for the same clusters, and both must go.
-    files.remove(path)
-    files.remove(staged)
-    ledger.put(CANCEL, key)
-    return ledger.find(key), False
 
 
 class Downloader:
@@ -168,14 +143,9 @@ class Downloader:
         """The ledger's entry of `path`, and the size of what is there."""
         digest = b""
         if local_size is not None and self._ledger.under_way(key):
-            digest = self._digest(path, local_size)
+            digest = self._files.digest8(path, local_size, self._buffer)
         got, is_there = settle(self._files, self._ledger, path, local_size, digest)
         return got, local_size if is_there else None
-
-    def _digest(self, path, size):
-        digest = uhashlib.sha256()
-        self._files.digest(path, size, digest, self._buffer)
-        return digest.digest()[:8]
 
     def _fetch(self, entry, name, path, key):
         error = None
@@ -263,7 +233,7 @@ class Downloader:
         if size is not None and not self._is_local_safe(path, size):
             self._files.remove(staged)
             raise Conflict(OVERWRITES)
-        if size == entry.size and self._digest(path, size) == digest:  # the version is new, the content is not
+        if size == entry.size and self._files.digest8(path, size, self._buffer) == digest:  # the version is new, the content is not
             self._files.remove(staged)
         else:
             self._ledger.put(GET_INTENT, key, entry.size, digest, entry.stamp)

@@ -20,6 +20,7 @@ CANCEL = 6  # the intent of this key is void
 FORGET = 7  # nothing is known of this key any more
 SERVER = 8  # what is known of a server: the flags
 BOOTS = 9  # size: boots without a good cycle, stamp: boots in all
+NAMED = 10  # the values in the name of an upload that is under way. size: the boot, stamp: the seconds, 0 = clock not set
 
 INTENTS = (PUT_INTENT, PUT_VERIFIED, GET_INTENT)  # stand beside what is done, until they are done or void
 UPLOADS = (PUT_INTENT, PUT_VERIFIED, PUT_DONE)  # their stamp is the serial number of the upload
@@ -33,6 +34,11 @@ def digest8(text):
 def put_key(local, remote):
     """Key of an upload: another destination is another upload."""
     return digest8("P" + local + "\0" + remote)
+
+
+def name_key(local, remote):
+    """Key of what is in an upload's name; `remote` is its template."""
+    return digest8("N" + local + "\0" + remote)
 
 
 def get_key(local):

@@ -2,7 +2,7 @@
 
 from app.errors import PARK
 
-LIST_ENTRIES = 32  # of each list in a result; on_event hears of all
+LIST_ENTRIES = 8  # of each list in a result; on_event hears of all
 PARKED = 64  # files kept as parked; beyond that the oldest gets another try
 
 
@@ -114,6 +114,11 @@ class Report:
         self._emit("skip", (direction, path, reason))
         if error:
             self._tell(error)
+
+    def waiting(self, path, reason):
+        """A file that goes in a later cycle, as its rule wants it."""
+        self._log.debug("%s waits: %s", path, reason)
+        self._emit("wait", (path, reason))
 
     def dropped(self, path, size, is_sent):
         """A file was removed to make room."""

@@ -4,18 +4,8 @@
 BATCH = 16  # files chosen in one look at the folders
 
 
-class Candidate:
-    """A file of an upload rule. `age` orders by arrival; None if it has not arrived."""
-
-    def __init__(self, path, size, age, may_drop_unsent):
-        self.path = path
-        self.size = size
-        self.age = age
-        self.may_drop_unsent = may_drop_unsent
-
-
 def make_room(files, mount, low_blocks, candidates, report):
-    """Remove files until `low_blocks` of the mount are free. `candidates(mount)` walks the files of the rules there.
+    """Remove files until `low_blocks` of the mount are free. `candidates(mount)` yields the Candidates there.
 
     Raises StorageError. Reads every file there, but only when there is too little room."""
     free = files.free_blocks(mount)

@@ -81,12 +81,6 @@ def is_selected(relative, include, exclude):
     return (not include or _is_listed(relative, include)) and not _is_listed(relative, exclude)
 
 
-def remote_path(to, device, relative):
-    """Name on the server of the file `relative`; `to` may hold {device}."""
-    folder = to.replace("{device}", device)
-    return (folder.rstrip("/") + "/" if folder else "") + relative
-
-
 def temp_name(remote, digest, attempt=0):
     """Name under which a file travels: `1a2b3c4d.name.part`, after its content, so that a partial of another content is never
     taken for its own; a fresh one for each further attempt; short enough for any server.

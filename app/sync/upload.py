@@ -19,62 +19,26 @@ from app.errors import (
     TransportError,
 )
 from app.proto.parse import error_for, parse_size
+from app.sync.item import RESUME_BYTES
 from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INTENT, PUT_VERIFIED
-from app.sync.rules import temp_name
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
-RESUME_BYTES = 32768  # below this a file starts over: asking costs as much as sending
+NUMBERS = 9  # names that are tried where another file has the name
 FOLDERS = 64  # known remote folders kept in RAM
 STALE_TEMPS = 4  # of so many attempts the temp names are removed: each cut may have kept a DELE from the server
 _UNKNOWN = -2  # SIZE was not answered with a number
 
 
-def _after(attempt):
-    return (attempt + 1) % 100
-
-
-class Upload:
-    """One file on its way up. `serial`: its number among all uploads."""
-
-    def __init__(self, path, size, digest, key, remote, serial, pending=None, after="keep"):
-        self.path = path
-        self.size = size
-        self.digest = digest  # 8 bytes, of the content that the scan saw
-        self.key = key
-        self.remote = remote
-        self.serial = serial
-        self.after = after
-        self.pending = pending  # the ledger's entry if a file of this name was under way when something was cut
-        self.attempt = pending.attempt if pending else 0
-        self.tries = 0
-        self.offset = 0
-        self.is_sent = False  # all bytes went; whether they arrived is not known
-        self.is_taken = False  # RNTO was refused, perhaps because the name is taken: what has it steps aside first
-
-    def temp(self):
-        return temp_name(self.remote, self.digest, self.attempt)
-
-    def aside(self):
-        """Where an older file of this name waits while the new one takes its place."""
-        return temp_name(self.remote, self.digest, "old")
-
-    def is_resumable(self):
-        """True if it is worth asking the server how far it got."""
-        pending = self.pending
-        if not pending.is_of(self.size, self.digest) or pending.flags == LOCKED:
-            return False
-        return pending.kind == PUT_VERIFIED or pending.flags == ALL_SENT or self.size >= RESUME_BYTES
-
-
 class Uploader:
     """Sends files through an open session. `report` hears file(), progress, sent(), skipped(), failed(); see ftp_manager.Report."""
 
-    def __init__(self, session, files, ledger, report, buffer, folders, has_proof=True):
+    def __init__(self, session, files, ledger, report, buffer, folders, put_away, has_proof=True):
         self._ftp = session
         self._files = files
         self._ledger = ledger
         self._report = report
         self._buffer = buffer
+        self._put_away = put_away  # (rule, path): what becomes of a file that has arrived
         self._folders = folders  # set of remote folders that exist; outlives the session
         self._has_proof = has_proof  # False: neither SIZE nor rename, for write-only drop boxes
         self._arrived = None  # Upload whose bytes are on the server, size not known yet
@@ -108,7 +72,7 @@ class Uploader:
         steps = [(command, None, None) for command in self._chores]
         self._chores = []
         for done in verified:
-            self._ledger.put(PUT_VERIFIED, done.key, done.size, done.digest, done.serial, done.attempt)
+            self._ledger.put(PUT_VERIFIED, done.key, done.size, done.digest, done.serial, done.attempt, done.flags())
             if done.is_taken:
                 steps.append(("RNFR " + done.remote, None, None))
                 steps.append(("RNTO " + done.aside(), None, None))
@@ -116,6 +80,9 @@ class Uploader:
             steps.append(("RNTO " + done.remote, self._on_rnto, done))
         if arrived:
             steps.append(("SIZE " + arrived.temp(), self._on_size, arrived))
+        if upload and not upload.is_ours:
+            self._look_first(steps, upload)
+            return
         if upload and upload.pending:
             if upload.is_resumable():
                 self._resume(steps, upload)
@@ -197,8 +164,7 @@ class Uploader:
         self._report.retrying(upload.path, error)
         self._chores.append("DELE " + upload.temp())
         self._ledger.put(CANCEL, upload.key)
-        upload.attempt = _after(upload.attempt)  # a fresh temp name: the old one may still be written to
-        upload.offset = 0
+        upload.next_attempt()
         self._again.append(upload)
 
     def _give_up(self, upload, error, has_temp=True):
@@ -212,27 +178,27 @@ class Uploader:
 
     def _commit(self, upload):
         """The server has the file under its final name."""
-        if upload.after == "delete" and self._is_unchanged(upload):
-            self._files.remove(upload.path)
+        if upload.rule["after"] != "keep" and self._is_unchanged(upload):
+            self._put_away(upload.rule, upload.path)
             self._ledger.put(FORGET, upload.key)
         else:
-            self._ledger.put(PUT_DONE, upload.key, upload.size, upload.digest, upload.serial)
+            self._ledger.put(PUT_DONE, upload.key, upload.size, upload.digest, upload.serial, 0, upload.flags())
+        if upload.named:
+            self._ledger.put(FORGET, upload.named)
         self._report.sent(upload)
 
     def _is_unchanged(self, upload):
         """A file that was rewritten while it travelled must not be deleted."""
         if self._files.size(upload.path) != upload.size:
             return False
-        digest = uhashlib.sha256()
-        self._files.digest(upload.path, upload.size, digest, self._buffer)
-        return digest.digest()[:8] == upload.digest
+        return self._files.digest8(upload.path, upload.size, self._buffer) == upload.digest
 
     # --- bytes
 
     def _store(self, steps, upload):
         """Fly `steps` with the transfer of `upload` behind them."""
         steps.extend([("MKD " + folder, None, None) for folder in self._missing_folders(upload.remote)])
-        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt)
+        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags())
         if upload.size >= RESUME_BYTES or self._ledger.has_verified():
             self._save()  # alone, the intent of a small file is not worth two erases
         try:
@@ -281,6 +247,7 @@ class Uploader:
             flags = LOCKED if upload.offset else 0
         elif upload.is_sent:
             flags = ALL_SENT  # only the final reply is missing: the size is asked, however small the file is
+        flags = upload.flags(flags)
         self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, flags)
 
     def _send(self, upload, stream):
@@ -320,6 +287,32 @@ class Uploader:
             return
         self._give_up(upload, error, self._ftp.has_begun())
 
+    # --- another file of that name
+
+    def _look_first(self, steps, upload):
+        """Ask whether the name is taken, and by the rule take another one or leave the file where it is."""
+        numbers = range(NUMBERS + 1) if upload.rule["on_conflict"] == "suffix" else (0,)
+        free = []
+
+        def note(number):
+            def take(_, code, text):
+                if code != 213:
+                    free.append(number)
+
+            return take
+
+        steps.extend([("SIZE " + upload.wanted(number), note(number), upload) for number in numbers])
+        self._save()
+        self._fly(steps)
+        if free:
+            upload.take_number(free[0])
+            upload.is_ours = True
+            self._again.append(upload)
+        else:
+            advice = "upload.on_conflict says what to do: overwrite, or suffix"
+            error = PermReply("the server has another file of that name", verb="SIZE", advice=advice)
+            self._report.failed("up", upload, error)
+
     # --- going on after a cut
 
     def _resume(self, steps, upload):
@@ -356,10 +349,10 @@ class Uploader:
         It is gone before the ledger names its successor: a second cut between the two would leave it there for good."""
         upload.pending = None
         for attempt in range(max(0, pending.attempt - STALE_TEMPS + 1), pending.attempt + 1):
-            steps.append(("DELE " + temp_name(upload.remote, pending.digest, attempt), None, None))
+            steps.append(("DELE " + upload.temp(attempt, pending.digest), None, None))
         self._save()
         self._fly(steps)
-        upload.attempt = _after(pending.attempt)
+        upload.next_attempt(pending.attempt)
 
     def _save(self):
         """Bring the ledger to flash. A full flash does not stop uploads, they are what makes room: after a cut some may go again."""

@@ -62,6 +62,10 @@ def entries_are_sorted_and_limited(files, top):
     equal(found, wanted)
     equal([entry[0] for entry in files.entries(top, "", 2)], ["Z", "a"])
     equal([entry[0] for entry in files.entries(top, "a", 2)], ["a b", "b"])
+    names = [entry[0] for entry in files.entries(top, "", 9)]
+    names.reverse()
+    equal([entry[0] for entry in files.entries(top, "", 9, True)], names)
+    equal([entry[0] for entry in files.entries(top, names[1], 2, True)], names[2:4])
     equal(files.entries(top, "folder", 2), [])
 
 

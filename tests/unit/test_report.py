@@ -3,8 +3,8 @@ import pytest
 from app.errors import AuthError, PermReply, TempReply
 from app.log import Log
 from app.proto.control import Counts
+from app.sync.item import Upload
 from app.sync.report import LIST_ENTRIES, PARKED, Report
-from app.sync.upload import Upload
 from tests.fakes import FakeClock
 
 V1, V2 = b"version1", b"version2"
@@ -23,7 +23,7 @@ def report(told):
 
 
 def upload(key=b"key", digest=V1):
-    return Upload("/usr/a", 3, digest, key, "out/a", 1)
+    return Upload("/usr/a", 3, digest, key, "out/a", 1, {"on_conflict": "overwrite"})
 
 
 def refusal():

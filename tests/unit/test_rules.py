@@ -5,7 +5,6 @@ from app.sync.rules import (
     is_protected,
     is_selected,
     matches,
-    remote_path,
     temp_name,
     why_unsafe,
     why_unsendable,
@@ -141,25 +140,6 @@ def test_is_selected(relative, include, exclude, is_wanted):
 
 
 # --- names on the server
-
-
-@pytest.mark.parametrize(
-    ("to", "expected"),
-    [
-        ("{device}", "860/sub/a"),
-        ("", "sub/a"),
-        ("in/", "in/sub/a"),
-        ("/in", "/in/sub/a"),
-        ("/", "/sub/a"),
-        ("a/{device}/b-{device}", "a/860/b-860/sub/a"),
-    ],
-)
-def test_remote_path(to, expected):
-    assert remote_path(to, "860", "sub/a") == expected
-
-
-def test_braces_in_a_file_name_are_left_alone():
-    assert remote_path("in", "860", "{device}") == "in/{device}"
 
 
 def last_bytes(remote):

@@ -18,8 +18,8 @@ class Watching(MemoryFiles):
     def entry_limit(self):
         return BATCH
 
-    def entries(self, folder, after, limit):
-        found = super().entries(folder, after, limit)
+    def entries(self, folder, after, limit, is_reverse=False):
+        found = super().entries(folder, after, limit, is_reverse)
         self.listed.append(folder)
         self.largest = max(self.largest, len(found))
         return found
@@ -71,6 +71,12 @@ def test_files_removed_between_two_results_do_not_hide_others():
         seen.append(path)
         del files.store[path]
     assert seen == paths
+
+
+def test_reverse_is_by_name_from_the_greatest_down():
+    files = Watching(*[f"/usr/{i:02d}" for i in range(70)], "/usr/sub/a", "/usr/sub/b")
+    there = list(walk(files, "/usr", lambda path: False, None, 0, True))
+    assert [path for path, _ in there] == ["/usr/sub/b", "/usr/sub/a", *[f"/usr/{i:02d}" for i in reversed(range(70))]]
 
 
 def test_missing_folder_has_no_files():

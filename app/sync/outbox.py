@@ -1,0 +1,210 @@
+# What is to be sent: walks the folders of the upload rules and plans each file. Knows the rules, the ledger and the flash;
+# knows nothing of the server.
+
+from app.sync.item import Candidate, Upload
+from app.sync.names import DATED, about, passing_values, render, whole
+from app.sync.plan import REMOVE, SKIP, plan_upload
+from app.sync.records import NAMED, get_key, name_key, put_key
+from app.sync.rules import is_protected, is_selected, mount_of, why_too_long, why_unsendable
+from app.sync.scan import walk
+from app.sync.staging import settle
+
+SETTLING = 64  # files that are watched until they stand still
+
+
+class Outbox:
+    """Serves one boot. `clock.seconds()` is the time of day or None; `boot` the number of this boot."""
+
+    def __init__(self, rules, files, ledger, report, clock, buffer):
+        self._rules = sorted(rules, key=lambda rule: -rule["priority"])
+        self._files = files
+        self._ledger = ledger
+        self._report = report
+        self._clock = clock
+        self._buffer = buffer
+        self._settling = {}  # path -> (digest, ticks when it was first seen)
+        self.boot = 0
+        self.device = ""
+        self.imei = ""
+        self.is_all_seen = True  # nothing kept the last walk from looking at everything
+
+    def rules(self, mode):
+        return [rule for rule in self._rules if rule["from"] and rule["mode"] == mode]
+
+    def files_of(self, rule):
+        """Yield (path, size in bytes, path below `from`) of every file that a rule selects."""
+        top = rule["from"].rstrip("/")
+        away = rule["move_to"].rstrip("/") if rule["after"] == "move" else ""
+
+        def is_skipped(path):
+            return is_protected(path) or (away and (path + "/").startswith(away + "/"))
+
+        for path, size in walk(self._files, top, is_skipped, self._too_deep, 0, rule["order"] == "reverse"):
+            relative = path[len(top) + 1 :]
+            if is_selected(relative, rule["include"], rule["exclude"]):
+                yield path, size, relative
+
+    def uploads(self):
+        """Yield an Upload for every file that has to go as a whole."""
+        for rule in self.rules("whole"):
+            count = size_sum = 0
+            for path, size, relative in self.files_of(rule):
+                upload = self._consider(rule, path, size, relative)
+                if not upload:
+                    continue
+                if (rule["cycle_files"] and count >= rule["cycle_files"]) or (
+                    rule["cycle_bytes"] and count and size_sum + size > rule["cycle_bytes"]
+                ):
+                    self.is_all_seen = False
+                    break
+                count += 1
+                size_sum += size
+                yield upload
+
+    def target(self, rule, relative):
+        """(template in pieces, values that are the same at every try, path on the server with the passing ones in braces)."""
+        pieces = whole(rule["to"])
+        values = about(relative)
+        values["device"] = self.device
+        values["imei"] = self.imei
+        return pieces, values, render(pieces, values)
+
+    def why_not(self, rule, path, size, remote):
+        """None, or why a file is never sent as it is."""
+        if rule["max_bytes"] and size > rule["max_bytes"]:
+            return "%d bytes; upload.max_bytes is %d" % (size, rule["max_bytes"])
+        return why_unsendable(path) or why_too_long(remote)
+
+    def _consider(self, rule, path, size, relative):
+        """An Upload, or None if the file is in step, parked, not ready, or was only waiting to be put away."""
+        pieces, values, remote = self.target(rule, relative)
+        reason = self.why_not(rule, path, size, remote)
+        if reason:
+            self._report.skipped("up", path, reason)
+            return None
+        digest = self._files.digest8(path, size, self._buffer)
+        key = put_key(path, remote)
+        if digest is None or self._report.is_parked(key, digest):
+            return None
+        ledger = self._ledger
+        got, is_there = settle(self._files, ledger, path, size, digest)
+        if not is_there:
+            return None
+        done, pending = ledger.find(key), ledger.under_way(key)
+        todo = plan_upload(done, pending, got, size, digest, rule["after"])
+        if todo == SKIP:
+            return None
+        if todo == REMOVE:
+            self.put_away(rule, path)
+            ledger.forget(key)
+            return None
+        if not pending and not self.is_settled(rule, path, digest):
+            return None
+        serial = pending.stamp if pending else ledger.next_serial()
+        named = b""
+        if "{" in remote:
+            named = name_key(path, remote)
+            passing = self.passing(rule, pieces, named, digest, serial)
+            if passing is None:
+                self._report.waiting(path, "the clock is not set, and its name holds date or time")
+                return None
+            values.update(passing)
+            remote = render(pieces, values)
+        return Upload(path, size, digest, key, remote, serial, rule, done, pending, named)
+
+    def passing(self, rule, pieces, named, digest, serial):
+        """Values of the names that change from try to try; noted, so that a try after a restart takes the same. None: wait."""
+        is_dated = [name for name in DATED if name in pieces]
+        entry = self._ledger.find(named)
+        if not entry or entry.digest != digest:
+            seconds = self._clock.seconds()
+            if is_dated and seconds is None and not rule["undated"]:
+                return None
+            self._ledger.put(NAMED, named, self.boot, digest, seconds or 0)
+            entry = self._ledger.find(named)
+        return passing_values(serial, entry.size, entry.stamp or None, rule["undated"])
+
+    def is_settled(self, rule, path, digest):
+        """True if the file stood still for as long as the rule wants. Files are watched in RAM, from cycle to cycle."""
+        if not rule["settle_s"]:
+            return True
+        now = self._clock.ticks_ms()
+        known = self._settling.get(path)
+        if known and known[0] == digest and self._clock.ticks_diff(now, known[1]) >= 1000 * rule["settle_s"]:
+            self._settling.pop(path)
+            return True
+        if not known or known[0] != digest:
+            if len(self._settling) >= SETTLING:
+                self._settling.clear()
+            self._settling[path] = (digest, now)
+        self._report.waiting(path, "it is watched until it stands still")
+        return False
+
+    def _too_deep(self, path):
+        self.is_all_seen = False
+        self._report.skipped("up", path, "too many folders inside each other")
+
+    # --- what has arrived
+
+    def put_away(self, rule, path):
+        """Do with a file that has arrived what the rule says."""
+        if rule["after"] == "delete":
+            self._files.remove(path)
+        elif rule["after"] == "move":
+            kept = rule["move_to"].rstrip("/") + path[len(rule["from"].rstrip("/")) :]
+            self._files.make_folders(kept.rsplit("/", 1)[0])
+            self._files.rename(path, kept)
+
+    def trim(self):
+        """Keep the folders of what was sent and moved within their limits; the first by name go first."""
+        for rule in self._rules:
+            if rule["after"] == "move" and rule["from"] and (rule["move_files"] or rule["move_bytes"]):
+                self._trim(rule)
+
+    def _trim(self, rule):
+        def found():
+            return walk(self._files, rule["move_to"].rstrip("/"), is_protected, self._too_deep)
+
+        count = size_sum = 0
+        for _, size in found():
+            count += 1
+            size_sum += size
+        for path, size in found():
+            is_over = rule["move_files"] and count > rule["move_files"]
+            if not is_over and not (rule["move_bytes"] and size_sum > rule["move_bytes"]):
+                return
+            self._files.remove(path)
+            count -= 1
+            size_sum -= size
+
+    # --- what may go
+
+    def candidates(self, mount, is_drop):
+        """Yield a room.Candidate for each file of the rules on a mount that may go: what arrived, and what may go unsent."""
+        for rule in self.rules("whole"):
+            if mount_of(rule["from"]) != mount or not (is_drop or rule["drop_unsent"]):
+                continue
+            for path, size, relative in self.files_of(rule):
+                done = self._ledger.find(put_key(path, self.target(rule, relative)[2]))
+                is_sent = done and done.is_of(size, self._files.digest8(path, size, self._buffer))
+                yield Candidate(path, size, done.stamp if is_sent else None, rule["drop_unsent"])
+
+    def is_safe(self, path, size):
+        """True if the server has what lies at `path`, or if it is none of the files that it should have."""
+        if size < 0 or is_protected(path):
+            return False
+        for rule in self._rules:
+            top = rule["from"].rstrip("/") + "/"
+            if not rule["from"] or not path.startswith(top):
+                continue
+            relative = path[len(top) :]
+            if not is_selected(relative, rule["include"], rule["exclude"]):
+                continue
+            digest = self._files.digest8(path, size, self._buffer)
+            for key in (put_key(path, self.target(rule, relative)[2]), get_key(path)):
+                entry = self._ledger.find(key)
+                if entry and entry.is_of(size, digest):
+                    break
+            else:
+                return False
+        return True
