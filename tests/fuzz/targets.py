@@ -132,8 +132,10 @@ def _list(pieces, after, method):
 
 
 def listings(raw):
-    """MLSD and NLST: the same for any split, the first byte is the length of a piece; the next batch begins behind the one before."""
+    """MLSD and NLST: the same for any split, the next batch begins behind the one before. The first byte as in replies()."""
     stream = raw[1:]
+    if raw[:1] == b"\xff":
+        stream += b"x" * LINE_BYTES
     pieces = pieces_of(stream, raw[0] if raw else 0)
     for method in ("take_facts", "take_name"):
         found, is_full = _list(pieces, "", method)
@@ -215,8 +217,7 @@ SEEDS = {
     "listings": [
         b"\0type=file;size=3;modify=20260101; a\r\ntype=dir; b\r\n",
         b"\5updates/a\nupdates/b\n",
-        b"\0" + b"".join(b"type=file; %02d\n" % number for number in range(BATCH + 2)),
-        b"\0" + b"x" * (LINE_BYTES - 1) + b"\xff\n",
+        b"\0" + b"".join(b" %02d\n" % number for number in range(BATCH + 2)),
     ],
     "records": [
         b"".join(b"\1" + encode(Entry(kind, b"same key", 5, b"digest", 1), 0, 0)[:BODY_BYTES] for kind in range(1, 10))
