@@ -12,7 +12,7 @@ from app.proto.reply import LINE_BYTES as REPLY_LINE_BYTES
 from app.proto.reply import REPLY_BYTES, TEXT_BYTES, ReplyReader, printable
 from app.proto.session import LINE_BYTES, _Lines
 from app.sync.download import BATCH, _Batch
-from app.sync.ledger import Ledger
+from app.sync.ledger import _SLOT, Ledger
 from app.sync.records import HEADER, MAGIC, RECORD_BYTES, VERSION, Entry, _check, decode, encode
 from tests.fakes import MemoryFiles
 
@@ -145,8 +145,11 @@ def listings(raw):
 
 
 def records(raw):
-    """A ledger of any records, garbage among them: an odd first byte gives a record the check that lets it in."""
-    store = encode(Entry(HEADER, MAGIC, stamp=SALT, flags=VERSION), 0, 0)
+    """A ledger of any records, garbage among them: an odd first byte gives a record the check that lets it in.
+
+    The input's first byte is how many of them the header says to be in order."""
+    store = encode(Entry(HEADER, MAGIC, raw[0] if raw else 0, stamp=SALT, flags=VERSION), 0, 0)
+    raw = raw[1:]
     entries = []
     for number, at in enumerate(range(0, len(raw), BODY_BYTES + 1), 1):
         body = raw[at + 1 : at + 1 + BODY_BYTES]
@@ -166,7 +169,8 @@ def records(raw):
     for entry in entries:
         found = ledger.find(entry.key)
         assert found is None or found.key == entry.key
-    assert ledger._live + len(ledger.pending) <= len(entries)
+    assert sum(map(len, ledger._index)) <= _SLOT * len(entries)
+    assert len(ledger.pending) <= len(entries)
 
 
 def _parse_settings(raw):
@@ -220,7 +224,8 @@ SEEDS = {
         b"\0" + b"".join(b" %02d\n" % number for number in range(BATCH + 2)),
     ],
     "records": [
-        b"".join(b"\1" + encode(Entry(kind, b"same key", 5, b"digest", 1), 0, 0)[:BODY_BYTES] for kind in range(1, 10))
+        sorted_count + b"".join(b"\1" + encode(Entry(kind, b"same key"), 0, 0)[:BODY_BYTES] for kind in range(1, 9))
+        for sorted_count in (b"\0", b"\4")
     ],
     "settings": [
         b'{"server": {"host": "h", "port": 21, "tls": "off"}, "upload": [{"from": "/usr/data"}]}',
