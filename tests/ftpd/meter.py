@@ -15,6 +15,9 @@ came. The rest of the bytes of an upload awaits nothing: whether the 150 comes b
 one. But a client that waits for the 150 before it sends its first byte waits twice. Replies that arrive after the client
 closed count for nothing.
 
+A client that did not wait for the 150, but was stopped by its machine until it came, looks the same: each upload whose first
+bytes come behind the 150 is counted in `late_uploads` as well, and is one round trip more than it would have been.
+
 The order of events is that of a far client only if the proxy delays. Without a delay the 150 may overtake data that a
 client sends without waiting for it, and the count is an upper bound.
 """
@@ -30,6 +33,7 @@ class Counts:
     control_connections: int = 0
     data_connections: int = 0
     round_trips: int = 0
+    late_uploads: int = 0
     control_up_bytes: int = 0
     control_down_bytes: int = 0
     data_up_bytes: int = 0
@@ -86,6 +90,7 @@ class Meter:
         self.counts.data_up_bytes += size
         if connection not in self._opened:
             self._opened.add(connection)
+            self.counts.late_uploads += not self._awaited
             self._awaited = True
 
     def data_received(self, connection, size):

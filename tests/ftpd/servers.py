@@ -201,6 +201,22 @@ def descendants(parent):
     return found[1:]
 
 
+def wait_for_sessions(server, before):
+    """Return when the processes that serve sessions have ended, but for those of `before`, its descendants at an earlier time.
+
+    Until then a server may still write what its sockets hold. pyftpdlib has no such processes."""
+    for pid in set(descendants(server.pid)) - set(before):
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if not select.select([handle], [], [], STOP_TIMEOUT_S)[0]:
+                raise ServerError(f"process {pid} of {server.name} still serves after {STOP_TIMEOUT_S} s")
+        finally:
+            os.close(handle)
+
+
 def _kill_and_wait(pid):
     """Kill one process that is not our child, and wait until it is gone."""
     try:
