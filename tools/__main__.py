@@ -2,6 +2,7 @@
 import click
 
 from tools.memory import memory
+from tools.publish.cli import publish
 from tools.sim.cli import sim
 from tools.wear import wear
 
@@ -15,6 +16,7 @@ def main():
 
 
 main.add_command(memory)
+main.add_command(publish)
 main.add_command(sim)
 main.add_command(wear)
 
