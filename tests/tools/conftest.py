@@ -6,8 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from tools.publish.cli import publish
+from tools.unbatch.cli import unbatch
 
-_COMMANDS = {"publish": publish}
+_COMMANDS = {"publish": publish, "unbatch": unbatch}
 
 
 @pytest.fixture
