@@ -82,16 +82,23 @@ def test_server_that_is_not_there_is_answered_with_advice(call, source):
     assert (result.exit_code, "TCP port" in result.output) == (1, True)
 
 
-def test_tls_with_a_certificate_that_is_named_and_not_with_another(call, source, tmp_path, monkeypatch):
-    require("pyftpdlib", tls=True)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("vsftpd", {"require_ssl_reuse": True}), ("proftpd", {"require_ssl_reuse": True}), ("pyftpdlib", {})],
+)
+def test_tls_with_a_certificate_that_is_named_and_not_with_another(call, tmp_path, fill, monkeypatch, name, options):
+    require(name, tls=True)
+    files = {**FILES, "empty": b""}
+    source = fill(tmp_path / "source", files)
     (tmp_path / "root").mkdir()
-    with running("pyftpdlib", tmp_path / "root", tls=True) as server:
+    with running(name, tmp_path / "root", tls=True, **options) as server:
         target = url(server, "site", "ftps")
-        result = call("publish", source, target)
+        result = call("publish", source, target, "--pack-below", 0)
         assert (result.exit_code, "SSL_CERT_FILE" in result.output) == (1, True)
         monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
-        published(call, source, target)
-        assert read_update(server.root / "site") == ON_MODULE
+        said = published(call, source, target, "--pack-below", 0)
+        assert said["target"] == f"ftps://{server.host}:{server.port}/site"
+        assert read_update(server.root / "site") == {f"/usr/{path}": raw for path, raw in files.items()}
 
 
 class _NoOverwrite(ftplib.FTP):

@@ -197,4 +197,4 @@ def open_target(text):
         ftp.login(server.user, server.password)
         if is_tls:
             ftp.prot_p()
-        yield FtpTarget(ftp, server.path, str(server))
+        yield FtpTarget(ftp, server.path, str(server).replace("ftp", "ftps", 1) if is_tls else str(server))
