@@ -2,7 +2,9 @@
 import click
 
 from tools.memory import memory
+from tools.publish.cli import publish
 from tools.sim.cli import sim
+from tools.unbatch.cli import unbatch
 from tools.wear import wear
 
 
@@ -15,7 +17,9 @@ def main():
 
 
 main.add_command(memory)
+main.add_command(publish)
 main.add_command(sim)
+main.add_command(unbatch)
 main.add_command(wear)
 
 if __name__ == "__main__":
