@@ -251,6 +251,21 @@ def test_trap_25_a_data_path_that_never_works_is_diagnosed(world):
     assert "passive port range" in result.error.advice
 
 
+@pytest.mark.parametrize("reply", [b"425 No.\r\n", b"426 Broken.\r\n", b"421 Bye.\r\n"])
+def test_trap_25_three_cycles_without_a_data_path_point_at_it(world, reply):
+    def hang_up(server, _argument):
+        server.send(b"150 \r\n")
+        server.accept_data().close()
+        server.send(reply)
+
+    with Sane({"updates/x": BODY}, override={"RETR": hang_up}) as server:
+        manager = world.manager(server, {"download.from": "updates"}, speed=FAST)
+        for _ in range(3):
+            result = manager.run_cycle()
+            assert not result.ok and manager.state == "BACKOFF"
+    assert "passive port range" in result.error.advice
+
+
 def test_trap_26_a_226_before_the_data_does_not_end_the_download():
     def early(server, name):
         server.send(b"150 \r\n226 Done.\r\n")

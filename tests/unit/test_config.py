@@ -324,3 +324,17 @@ def test_file_that_is_no_object_is_refused(raw):
     problem = problems_of(raw)[0]
     assert "must be an object" in problem
     assert "server" in problem
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"server": {"user": "\\ud800"}}',
+        b"[" * 8000,
+        b"[" * 4000 + b"]" * 4000,
+        b'{"server": {"host": ' + b"[" * 4000 + b"]" * 4000 + b"}}",
+    ],
+)
+def test_half_a_character_and_brackets_without_end_are_a_config_error(raw):
+    with pytest.raises(ConfigError):
+        parse(raw)
