@@ -202,7 +202,7 @@ def _allowed(kind, limits, unit):
 
 def _has_control(text):
     for c in text:
-        if ord(c) < 32 or ord(c) == 127:
+        if ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF:  # half a character, from a \u escape
             return True
     return False
 
@@ -361,8 +361,9 @@ def parse(raw):
     if len(raw) > TEXT_BYTES:
         raise ConfigError(["config.json: %d bytes; at most %d are allowed" % (len(raw), TEXT_BYTES)])
     try:
-        data = ujson.loads(raw.decode())
+        return check_all(ujson.loads(raw.decode()))
     except ValueError as e:
         line = _line_of_fault(raw, e)
         raise ConfigError(["config.json: broken JSON in line %d; check brackets, quotes and commas there" % line])
-    return check_all(data)
+    except (MemoryError, RuntimeError):
+        raise ConfigError(["config.json: too many brackets inside each other"])

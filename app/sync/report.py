@@ -1,8 +1,9 @@
 # What one cycle did, for the caller of run_cycle(), for the log and for on_event. Lists are bounded, counts are not.
 
-from app.errors import PARK
+from app.errors import ADVICE, PARK
 
 LIST_ENTRIES = 8  # of each list in a result; on_event hears of all
+DATA_PATH_CYCLES = 3  # so many in a row that moved nothing and failed there are no accident
 PARKED = 64  # files kept as parked; beyond that the oldest gets another try
 
 
@@ -48,6 +49,13 @@ class Result:
         }
 
 
+def _is_data_path(error):
+    """True for what a firewall between data connection and server looks like."""
+    if getattr(error, "step", "") == "data connection":
+        return True
+    return error.code in (0, 421, 425, 426) and error.verb in ("STOR", "APPE", "RETR", "MLSD", "NLST")
+
+
 def _add(entries, entry):
     if len(entries) < LIST_ENTRIES:
         entries.append(entry)
@@ -63,8 +71,14 @@ class Report:
         self._parked_order = []
         self._said = set()  # folders whose absence was told
         self.result = Result(0)
+        self._data_path_failures = 0  # cycles in a row
 
     def begin(self, number, counts):
+        result = self.result
+        if result.error and _is_data_path(result.error) and not (result.up_count or result.down_count):
+            self._data_path_failures += 1
+        else:
+            self._data_path_failures = 0
         self.result = Result(number)
         self.result.counts = counts
         return self.result
@@ -161,6 +175,8 @@ class Report:
         self._tell(error)
 
     def _blame(self, error):
+        if self._data_path_failures >= DATA_PATH_CYCLES - 1 and _is_data_path(error):
+            error.advice = ADVICE[425]
         self.result.error = error
         self.result.error_text = self._log.redact(str(error))
 
