@@ -17,6 +17,7 @@ from app.sync.report import Report
 from app.backoff import Backoff
 from app.errors import HALT, KNOWN, Error, LinkError, StorageError
 from app.sync.records import BOOTS, BOOTS_KEY, SERVER, server_key
+from app.sync.folders import Folders
 from app.sync.room import make_room
 from app.sync.rules import STATE_FOLDER, mount_of
 
@@ -70,7 +71,7 @@ class FtpManager:
         self._report = Report(self._log, self.on_event)
         self._facts = Facts()
         self._kept_flags = 0  # of the facts, as the ledger has them
-        self._folders = set()
+        self._folders = Folders()
         self._buffer = bytearray(BUFFER_BYTES)
         self._outbox = Outbox(config["upload"], files, self._ledger, self._report, clock, self._buffer)
         self._outbox.device = config["device.id"]
@@ -360,7 +361,21 @@ class FtpManager:
         if self._found:
             return "more"
         self._uploader.finish()
+        self._send_others()
         return "sent"
+
+    def _send_others(self):
+        """Files that do not travel whole and one by one. The code for it is loaded where a rule wants it."""
+        outbox = self._outbox
+        ports = (self._session, self._files, self._ledger, self._report, self._buffer, self._folders, outbox)
+        for rule in outbox.rules("append"):
+            from app.sync.append import Appender
+
+            Appender(*ports).run(rule)
+        for rule in outbox.rules("batch"):
+            from app.sync.batch import Batcher
+
+            Batcher(*(ports + (self._clock,))).run(rule)
 
     def _do_update(self):
         config = self._config

@@ -323,7 +323,7 @@ def check_all(data):
                 config[section + "." + name] = value
     if not problems:
         for i, rule in enumerate(config["upload"]):
-            problem = _why_odd(rule)
+            problem = _why_odd(rule, config["server.verify"])
             if problem:
                 problems.append("upload%s.%s" % ("[%d]" % i if isinstance(data.get("upload"), list) else "", problem))
     if problems:
@@ -331,8 +331,16 @@ def check_all(data):
     return config
 
 
-def _why_odd(rule):
+def _why_odd(rule, verify):
     """None, or what in an upload rule does not go together."""
+    if rule["mode"] != "whole" and verify == "none":
+        return "mode: %s needs server.verify = size" % rule["mode"]
+    if rule["mode"] == "append" and rule["after"] != "keep":
+        return "after: must be keep with mode = append: the file goes on growing"
+    if rule["mode"] == "batch":
+        for name in parse_template(rule["to"])[1:]:
+            if name in STABLE[2:] + PASSING:
+                return "to: must be a folder with mode = batch, with {device} and {imei} only"
     if rule["from"] and rule["after"] == "move":
         if not rule["move_to"]:
             return "move_to: is empty; with after = move it must name a folder"

@@ -175,7 +175,7 @@ class Downloader:
                 break
         if isinstance(error, IntegrityError):
             error.action = PARK
-        self._report.failed_download(name, key, entry, error)
+        self._report.failed("down", name, key, entry.stamp, error)
 
     def _fits(self, size, path):
         """StorageError if the file and the reserve do not fit; the old copy stays until the new one is complete."""

@@ -248,10 +248,20 @@ class Ledger:
         if self._count == 0 or self._appended_count() > _APPENDED:
             self.compact()
             return
-        raw = b"\0" * ((RECORD_BYTES - self._torn) % RECORD_BYTES)
+        self.write(self._waiting)
+        self._waiting = []
+        self._recent = {}
+
+    def write(self, entries):
+        """Append entries (any iterable) in one write, at once, without holding them in RAM. What waits is to be flushed first."""
+        if self._count == 0:
+            self.compact()
+        skipped = (RECORD_BYTES - self._torn) % RECORD_BYTES
+        raw = b"\0" * skipped
         number = self._count + (1 if raw else 0)
-        for i, entry in enumerate(self._waiting):
+        for i, entry in enumerate(entries):
             raw += encode(entry, self._salt, number + i)
+        self._close_reader()
         try:
             self._files.append(self._path, raw)
         except StorageError:
@@ -261,13 +271,11 @@ class Ledger:
             raise
         self._torn = 0
         self._count = number
-        for entry in self._waiting:
-            self._apply(entry, self._count)
+        for at in range(skipped, len(raw), RECORD_BYTES):
+            self._apply(decode(raw[at : at + RECORD_BYTES], self._salt, self._count), self._count)
             self._see(self._count)  # what is written in this cycle is of a file that is there
             self._count += 1
         self._close_reader()
-        self._waiting = []
-        self._recent = {}
 
     def _appended_count(self):
         return self._count - 1 - self._sorted

@@ -181,7 +181,7 @@ class Outbox:
 
     def candidates(self, mount, is_drop):
         """Yield a room.Candidate for each file of the rules on a mount that may go: what arrived, and what may go unsent."""
-        for rule in self.rules("whole"):
+        for rule in self.rules("whole") + self.rules("batch"):
             if mount_of(rule["from"]) != mount or not (is_drop or rule["drop_unsent"]):
                 continue
             for path, size, relative in self.files_of(rule):

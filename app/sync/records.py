@@ -12,6 +12,7 @@ HEADER = 0x46
 PUT_INTENT = 1  # bytes of this file are about to go to the server under its temp name
 ALL_SENT = 1  # flags of PUT_INTENT: all bytes went, and no final reply came
 LOCKED = 2  # flags of PUT_INTENT: the server gave no 150 for its temp name
+BATCHED = 1  # flags of PUT_DONE: it went in the batch with this serial; void where that did not arrive
 PUT_VERIFIED = 2  # the server had all of it under the temp name: the rename may have taken place
 PUT_DONE = 3  # it is there under its final name
 GET_INTENT = 4  # a download is about to be renamed into place
@@ -34,6 +35,16 @@ def digest8(text):
 def put_key(local, remote):
     """Key of an upload: another destination is another upload."""
     return digest8("P" + local + "\0" + remote)
+
+
+def log_key(local, remote):
+    """Key of a file that grows. size and digest are of what was sent, attempt is the number of the file on the server."""
+    return digest8("A" + local + "\0" + remote)
+
+
+def batch_key(folder, remote):
+    """Key of the batch that is under way from a folder to one on the server."""
+    return digest8("B" + folder + "\0" + remote)
 
 
 def name_key(local, remote):

@@ -99,15 +99,15 @@ class Report:
     def progress(self, done):
         self._emit("progress", (done,))
 
-    def sent(self, upload):
+    def sent(self, path, remote, size, key):
         result = self.result
         result.up_count += 1
-        result.up_bytes += upload.size
-        if self._parked.pop(upload.key, None) is not None:
-            self._parked_order.remove(upload.key)
-        entry = (upload.path, upload.remote, upload.size)
+        result.up_bytes += size
+        if self._parked.pop(key, None) is not None:
+            self._parked_order.remove(key)
+        entry = (path, remote, size)
         _add(result.up, entry)
-        self._log.info("sent %s to %s, %d bytes", upload.path, upload.remote, upload.size)
+        self._log.info("sent %s to %s, %d bytes", path, remote, size)
         self._emit("up", entry)
 
     def fetched(self, remote, path, size):
@@ -146,13 +146,7 @@ class Report:
         self.result.retries += 1
         self._log.warning("%s starts over: %s", path, error)
 
-    def failed(self, direction, upload, error):
-        self._failed(direction, upload.path, upload.key, upload.digest, error)
-
-    def failed_download(self, remote, key, entry, error):
-        self._failed("down", remote, key, entry.stamp, error)
-
-    def _failed(self, direction, path, key, version, error):
+    def failed(self, direction, path, key, version, error):
         """One file failed: parked if it is the file's fault; otherwise the cycle has failed, and goes on with the others."""
         if error.action == PARK:
             self._park(key, version)

@@ -24,7 +24,6 @@ from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INT
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
 NUMBERS = 9  # names that are tried where another file has the name
-FOLDERS = 64  # known remote folders kept in RAM
 STALE_TEMPS = 4  # of so many attempts the temp names are removed: each cut may have kept a DELE from the server
 _UNKNOWN = -2  # SIZE was not answered with a number
 
@@ -39,7 +38,7 @@ class Uploader:
         self._report = report
         self._buffer = buffer
         self._put_away = put_away  # (rule, path): what becomes of a file that has arrived
-        self._folders = folders  # set of remote folders that exist; outlives the session
+        self._folders = folders
         self._has_proof = has_proof  # False: neither SIZE nor rename, for write-only drop boxes
         self._arrived = None  # Upload whose bytes are on the server, size not known yet
         self._verified = []  # Uploads that were measured and wait for their final names
@@ -106,8 +105,8 @@ class Uploader:
             code, text = self._ftp.reply()
             if handler:
                 handler(upload, code, text)
-            elif command.startswith("MKD ") and (code < 300 or code in (521, 550)):
-                self._know_folder(command[4:])
+            elif command.startswith("MKD "):
+                self._folders.note(command[4:], code)
 
     # --- what the replies mean
 
@@ -174,7 +173,7 @@ class Uploader:
         self._ledger.put(CANCEL, upload.key)
         if isinstance(error, IntegrityError):
             error.action = PARK
-        self._report.failed("up", upload, error)
+        self._report.failed("up", upload.path, upload.key, upload.digest, error)
 
     def _commit(self, upload):
         """The server has the file under its final name."""
@@ -185,7 +184,7 @@ class Uploader:
             self._ledger.put(PUT_DONE, upload.key, upload.size, upload.digest, upload.serial, 0, upload.flags())
         if upload.named:
             self._ledger.put(FORGET, upload.named)
-        self._report.sent(upload)
+        self._report.sent(upload.path, upload.remote, upload.size, upload.key)
 
     def _is_unchanged(self, upload):
         """A file that was rewritten while it travelled must not be deleted."""
@@ -197,7 +196,7 @@ class Uploader:
 
     def _store(self, steps, upload):
         """Fly `steps` with the transfer of `upload` behind them."""
-        steps.extend([("MKD " + folder, None, None) for folder in self._missing_folders(upload.remote)])
+        steps.extend([("MKD " + folder, None, None) for folder in self._folders.missing(upload.remote)])
         self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags())
         if upload.size >= RESUME_BYTES or self._ledger.has_verified():
             self._save()  # alone, the intent of a small file is not worth two erases
@@ -275,12 +274,11 @@ class Uploader:
             raise error
         if upload.offset and error.code not in (425, 426, 452, 552):  # it may still take the whole file
             self._distrust_resume()
-            self._folders.clear()
+            self._folders.forget()
             self._start_over(upload, error)
             return
-        folder = upload.remote.rsplit("/", 1)[0] if "/" in upload.remote else ""
-        if error.code in (550, 553, 450, 451) and folder in self._folders and upload.tries == 0:
-            self._folders.clear()  # somebody may have removed the folder
+        if error.code in (550, 553, 450, 451) and self._folders.has(upload.remote) and upload.tries == 0:
+            self._folders.forget()  # somebody may have removed the folder
             upload.tries += 1
             upload.offset = 0
             self._again.append(upload)
@@ -311,7 +309,7 @@ class Uploader:
         else:
             advice = "upload.on_conflict says what to do: overwrite, or suffix"
             error = PermReply("the server has another file of that name", verb="SIZE", advice=advice)
-            self._report.failed("up", upload, error)
+            self._report.failed("up", upload.path, upload.key, upload.digest, error)
 
     # --- going on after a cut
 
@@ -360,20 +358,3 @@ class Uploader:
             self._ledger.flush()
         except StorageError as e:
             self._report.trouble(e)
-
-    # --- folders
-
-    def _missing_folders(self, remote):
-        """The folders above `remote` that are not known to exist, outermost first."""
-        missing = []
-        at = remote.find("/", 1)
-        while at > 0:
-            if remote[:at] not in self._folders:
-                missing.append(remote[:at])
-            at = remote.find("/", at + 1)
-        return missing
-
-    def _know_folder(self, folder):
-        if len(self._folders) >= FOLDERS:
-            self._folders.clear()
-        self._folders.add(folder)

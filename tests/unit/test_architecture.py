@@ -13,6 +13,8 @@ PURE_MODULES = {
     "app.sync.ledger",
     "app.sync.names",
     "app.sync.item",
+    "app.sync.folders",
+    "app.sync.tar",
     "app.sync.scan",
     "app.sync.staging",
     "app.proto.parse",

@@ -3,7 +3,6 @@ import pytest
 from app.errors import AuthError, PermReply, TempReply
 from app.log import Log
 from app.proto.control import Counts
-from app.sync.item import Upload
 from app.sync.report import LIST_ENTRIES, PARKED, Report
 from tests.fakes import FakeClock
 
@@ -22,8 +21,12 @@ def report(told):
     return report
 
 
-def upload(key=b"key", digest=V1):
-    return Upload("/usr/a", 3, digest, key, "out/a", 1, {"on_conflict": "overwrite"})
+def send(report):
+    report.sent("/usr/a", "out/a", 3, b"key")
+
+
+def fail(report, key=b"key", digest=V1, error=None):
+    report.failed("up", "/usr/a", key, digest, error or refusal())
 
 
 def refusal():
@@ -32,7 +35,7 @@ def refusal():
 
 def test_lists_are_bounded_and_counts_are_not(report, told):
     for _ in range(LIST_ENTRIES + 10):
-        report.sent(upload())
+        send(report)
         report.fetched("up/b", "/usr/b", 5)
         report.skipped("up", "/usr/c", "why", refusal())
     result = report.result
@@ -43,14 +46,14 @@ def test_lists_are_bounded_and_counts_are_not(report, told):
 
 
 def test_a_new_cycle_begins_with_nothing(report):
-    report.sent(upload())
+    send(report)
     result = report.begin(2, Counts())
     assert result is report.result
     assert (result.number, result.up, result.up_count, result.ok, result.error) == (2, [], 0, False, None)
 
 
 def test_refused_file_is_parked_and_does_not_fail_the_cycle(report, told):
-    report.failed("up", upload(), refusal())
+    fail(report)
     assert report.is_parked(b"key", V1)
     assert report.parked_count() == 1
     assert report.result.error is None
@@ -59,29 +62,29 @@ def test_refused_file_is_parked_and_does_not_fail_the_cycle(report, told):
 
 
 def test_new_version_of_a_parked_file_gets_a_new_chance(report):
-    report.failed("up", upload(), refusal())
+    fail(report)
     assert not report.is_parked(b"key", V2)
-    report.failed("up", upload(digest=V2), refusal())
+    fail(report, digest=V2)
     assert report.is_parked(b"key", V2)
     assert not report.is_parked(b"key", V1)
     assert report.parked_count() == 1
 
 
 def test_a_file_that_was_sent_is_not_parked_any_more(report):
-    report.failed("up", upload(), refusal())
-    report.sent(upload(digest=V2))
+    fail(report)
+    send(report)
     assert report.parked_count() == 0
 
 
 def test_parked_files_outlive_the_cycle(report):
-    report.failed("up", upload(), refusal())
+    fail(report)
     report.begin(2, Counts())
     assert report.is_parked(b"key", V1)
 
 
 def test_parked_files_are_bounded_and_the_oldest_gets_another_try(report):
     for i in range(PARKED + 3):
-        report.failed("up", upload(b"%d" % i), refusal())
+        fail(report, b"%d" % i)
     assert report.parked_count() == PARKED
     assert not report.is_parked(b"2", V1)
     assert report.is_parked(b"3", V1)
@@ -89,16 +92,16 @@ def test_parked_files_are_bounded_and_the_oldest_gets_another_try(report):
 
 
 def test_parking_one_file_again_and_again_pushes_no_other_out(report):
-    report.failed("up", upload(b"first"), refusal())
+    fail(report, b"first")
     for i in range(PARKED + 3):
-        report.failed("up", upload(b"again", b"%8d" % i), refusal())
+        fail(report, b"again", b"%8d" % i)
     assert report.is_parked(b"first", V1)
     assert report.parked_count() == 2
 
 
 def test_passing_failure_of_a_file_is_not_parked_and_fails_the_cycle(report):
     error = TempReply("450 busy", verb="STOR", code=450)
-    report.failed("up", upload(), error)
+    fail(report, error=error)
     assert not report.is_parked(b"key", V1)
     assert report.result.error is error
     assert report.result.skipped == [("up", "/usr/a", "later: 450 busy")]
