@@ -16,10 +16,11 @@ from app.sync.outbox import Outbox
 from app.sync.report import Report
 from app.backoff import Backoff
 from app.errors import HALT, KNOWN, Error, LinkError, StorageError
-from app.sync.records import BOOTS, BOOTS_KEY, SERVER, server_key
+from app.sync.records import BOOTS, BOOTS_KEY, SERVER, UPDATE_KEY, server_key
 from app.sync.folders import Folders
 from app.sync.room import make_room
 from app.sync.rules import STATE_FOLDER, mount_of
+from app.sync.staging import clear_staged
 
 # state -> {event: next state}. A cycle runs from "due", "retry" or "probe" to one of the RESTING states.
 TRANSITIONS = {
@@ -48,13 +49,27 @@ PROBE_S = 3600
 SLICE_MS = 1000  # how soon request_sync() and stop() are noticed
 CHANGES_KEPT = 16
 LEDGER = "/usr/" + STATE_FOLDER + "/ledger"
+TRIAL = "/usr/" + STATE_FOLDER + "/trial"
 
 
 class FtpManager:
     """Keeps the module and the server in step. Without arguments only the five methods of the vendor's note can be used."""
 
-    def __init__(self, config=None, files=None, net=None, clock=None, link=None, log=None, randint=None, imei=None):
-        """`config` from app.config.parse(); the ports from app.platform; `imei()` gives the module's IMEI or ""."""
+    def __init__(
+        self,
+        config=None,
+        files=None,
+        net=None,
+        clock=None,
+        link=None,
+        log=None,
+        randint=None,
+        imei=None,
+        restart=None,
+        check_settings=None,
+    ):
+        """`config` from app.config.parse(); the ports from app.platform; `imei()` gives the module's IMEI or "", `restart()`
+        restarts the module, `check_settings(values)` gives config.json with these values as bytes, or raises ConfigError."""
         self._files = files
         self._net = net
         self._clock = clock
@@ -66,6 +81,11 @@ class FtpManager:
         self._link = link
         self._randint = randint
         self._imei = imei
+        self._restart = restart
+        self._check_settings = check_settings
+        self._is_on_trial = False  # an update of code or settings has not had its good cycle yet
+        self._trial_cycles = 0  # failed ones in a row
+        self._restart_reason = ""
         self._backoff = Backoff(config["retry.base_s"] * 1000, config["retry.cap_s"] * 1000, randint)
         self._ledger = Ledger(self._files, LEDGER, randint(0, 0x3FFFFFFF))
         self._report = Report(self._log, self.on_event)
@@ -114,6 +134,12 @@ class FtpManager:
         while not self._is_stopped:
             try:
                 self.run_cycle()
+                if self._is_on_trial and self.state != "IDLE":
+                    self._try_less()
+                if self._restart_reason:
+                    self._log.warning("restart: %s", self._restart_reason)
+                    self._restart()
+                    return
                 self._rest()
             except Exception as e:  # the report of a fault failed itself, for want of memory most likely
                 self._end_session()
@@ -202,6 +228,46 @@ class FtpManager:
         """Fetch `filename` from the server's current folder to path + filename; True if all of it is there."""
         return self._by_hand().download_file(path, filename)
 
+    # --- updates of code and settings
+
+    def _take_update(self):
+        from app import apply  # loaded where there are such updates
+        from app.sync.update import Updater
+
+        updater = Updater(
+            self._session,
+            self._files,
+            self._ledger,
+            self._report,
+            self._buffer,
+            self._config,
+            self._outbox,
+            self._clock.seconds(),
+            apply,
+            self._check_settings,
+        )
+        version = updater.run()
+        if version:
+            self._is_on_trial = True
+            self._restart_reason = "version %d is in place" % version
+
+    def _confirm(self):
+        """A complete good cycle: what runs now may stay."""
+        from app import apply
+
+        apply.confirm()
+        self._is_on_trial = False
+        self._log.info("the update is confirmed")
+
+    def _try_less(self):
+        """A cycle failed with an update on trial: after some of them the old code and settings come back."""
+        self._trial_cycles += 1
+        if self._trial_cycles >= self._config["update.trial_cycles"]:
+            from app import apply
+
+            apply.go_back(apply.read(apply.TRIAL))
+            self._restart_reason = "the update had %d failed cycles: the old one is back" % self._trial_cycles
+
     # --- the machine
 
     def _enter(self, event):
@@ -278,6 +344,7 @@ class FtpManager:
         except StorageError as e:
             self._log.warning("%s: this boot is not counted", e)  # uploads may make room
         self._recall_facts()
+        self._is_on_trial = self._files.size(TRIAL) is not None
         self._is_recovered = True
         return "ready"
 
@@ -392,7 +459,9 @@ class FtpManager:
             if not downloader.run(config["download.from"], config["download.to"]):
                 self._outbox.is_all_seen = False
             elif self._report.result.down_count and not self._report.result.error:
-                downloader.clear_partials(config["download.to"])
+                clear_staged(self._files, mount_of(config["download.to"]))
+        if config["update.from"]:
+            self._take_update()
         self._session.settle()
         return "fetched"
 
@@ -401,12 +470,14 @@ class FtpManager:
         result = self._report.result
         if result.error:
             return "failed"
+        if self._is_on_trial and not self._restart_reason:
+            self._confirm()
         self._outbox.trim()
         if self._bad_boots > 1:
             self._ledger.put(BOOTS, BOOTS_KEY, 0, stamp=self._boots)
             self._ledger.flush()
         self._bad_boots = 0
-        for key in (BOOTS_KEY, self._server_key()):
+        for key in (BOOTS_KEY, UPDATE_KEY, self._server_key()):
             self._ledger.find(key)  # these are of no file, and must not be taken for one that is gone
         self._ledger.tidy(self._outbox.is_all_seen)
         result.ok = True

@@ -1,8 +1,9 @@
-# Boot: make /usr importable, load the settings, build the platform, run. The firmware runs this file as __main__.
-# A bad config.json is told in full and the module stays answerable at the REPL. Ctrl-C always gets through.
+# Boot: make /usr importable, finish an update, load the settings, build the platform, run. The firmware runs this file as
+# __main__. A bad config.json is told in full and the module stays answerable at the REPL. Ctrl-C always gets through.
 
 import gc
 
+import uos
 import usys
 
 # Collect early and often while modules are compiled: the heap stays in one piece, and a third of it is saved.
@@ -11,6 +12,36 @@ if "/usr" not in usys.path:
     usys.path.append("/usr")
 
 CONFIG = "/usr/config.json"
+
+
+def finish_update():
+    """Before anything else of Ferry is loaded: put in place what a cut left half done. Returns what happened, or ""."""
+    if ".ferry" in uos.listdir("/usr"):
+        names = uos.listdir("/usr/.ferry")
+        if "apply" in names or "trial" in names:
+            from app import apply
+
+            try:
+                return apply.boot()
+            except OSError as e:
+                return "an update could not be finished: error %s" % e.args[0]
+    return ""
+
+
+def new_settings(files, values):
+    """config.json with `values` set, as bytes; raises ConfigError. The memory that it takes is given back."""
+    from app.config import FROM_AFAR, TEXT_BYTES
+    from app.errors import ConfigError
+    from app.settings import changed
+
+    try:
+        foreign = [key for key in values if key not in FROM_AFAR]
+        if foreign:
+            raise ConfigError(["%s: not to be set from afar" % key for key in foreign])
+        return changed(files.read(CONFIG, TEXT_BYTES), values)
+    finally:
+        usys.modules.pop("app.settings", None)
+        forget_config()
 
 
 def load_config(files, log):
@@ -47,10 +78,25 @@ def build(config, files, clock, log):
     from ftp_manager import FtpManager
 
     quec.seed()
-    return FtpManager(config, files, Net(quec.randint), clock, quec.Link(), log, quec.randint, quec.imei)
+    def check_settings(values):
+        return new_settings(files, values)
+
+    return FtpManager(
+        config,
+        files,
+        Net(quec.randint),
+        clock,
+        quec.Link(),
+        log,
+        quec.randint,
+        quec.imei,
+        quec.restart,
+        check_settings,
+    )
 
 
 def main():
+    told = finish_update()
     from app import VERSION
     from app.log import Log
     from app.platform.clock import Clock
@@ -60,11 +106,13 @@ def main():
     files = Files()
     log = Log(clock)
     log.info("Ferry %s", VERSION)
+    if told:
+        log.warning("%s", told)
     config = load_config(files, log)
     if config:
         forget_config()
         log.set_level(config["log.level"])
-        log.set_secrets([config["server.password"], config["server.account"]])
+        log.set_secrets([config["server.password"], config["server.account"], config["update.key"]])
         manager = build(config, files, clock, log)
         gc.collect()
         gc.threshold(max(4096, gc.mem_free() // 4))  # the tighter, the sooner: garbage between what lives leaves only crumbs

@@ -131,6 +131,17 @@ SCHEMA = (
         "folder on the server whose files the module gets; empty = none",
     ),
     ("download.to", "path", "/usr", (1, 200), "", "folder on the module where they go"),
+    (
+        "update.from",
+        "remote",
+        "",
+        (0, 200),
+        "",
+        "folder on the server with a manifest made by `tools publish`; empty = none",
+    ),
+    ("update.key", "secret", "", (0, 128), "", "key of the manifest's signature; with a key unsigned ones are refused"),
+    ("update.trial_boots", "int", 3, (1, 100), "boots", "without a good cycle, then new code or settings are taken back"),
+    ("update.trial_cycles", "int", 8, (1, 1000), "cycles", "in a row that failed, then they are taken back"),
     ("schedule.every_s", "int", 900, (10, 604800), "s", "time between two cycles"),
     ("schedule.jitter_s", "int", 60, (0, 86400), "s", "up to this much is added at random, so that a fleet spreads"),
     ("retry.base_s", "int", 5, (1, 3600), "s", "longest wait after the first failure; doubles with each further one"),
@@ -146,6 +157,24 @@ SCHEMA = (
     ),
     ("storage.low_blocks", "int", 12, (0, 65535), "blocks of 4 KiB", "with drop: room is made until so many are free"),
     ("log.level", "choice", "info", ("debug", "info", "warning", "error"), "", "how much is printed"),
+)
+
+# What an update may set. Never names and secrets of the server's account: who can write there could take the module away.
+FROM_AFAR = (
+    "server.host",
+    "server.port",
+    "server.timeout_s",
+    "server.talk_first",
+    "schedule.every_s",
+    "schedule.jitter_s",
+    "retry.base_s",
+    "retry.cap_s",
+    "storage.reserve_blocks",
+    "storage.when_full",
+    "storage.low_blocks",
+    "update.trial_boots",
+    "update.trial_cycles",
+    "log.level",
 )
 
 TEXT_BYTES = 8192  # a config.json is about 1 kB; more is a wrong file and would only fill the heap

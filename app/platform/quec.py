@@ -2,6 +2,7 @@
 
 import checkNet
 import dataCall
+import misc
 import modem
 import uhashlib
 import urandom
@@ -70,3 +71,8 @@ def seed():
 def randint(low, high):
     """A random whole number from low to high, both included."""
     return urandom.randint(low, high)
+
+
+def restart():
+    """Restart the module. Vendor page: misc.Power.powerRestart."""
+    misc.Power.powerRestart()

@@ -9,7 +9,7 @@ from app.proto.parse import parse_fact_size, parse_facts, parse_size
 from app.sync.plan import CONFLICT, SKIP, plan_download
 from app.sync.records import CANCEL, GET_DONE, GET_INTENT, get_key
 from app.sync.staging import settle, staged_path
-from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, is_protected, mount_of, why_too_long, why_unsafe
+from app.sync.rules import TEMP_SUFFIX, is_protected, why_too_long, why_unsafe
 
 BATCH = 32  # entries of a remote folder held at once; the folder is listed again for the next ones
 DEPTH = 8
@@ -245,19 +245,6 @@ class Downloader:
                 raise
         self._ledger.put(GET_DONE, key, entry.size, digest, entry.stamp)
         self._free_blocks -= self._files.blocks_for(entry.size)
-
-    def clear_partials(self, local):
-        """Remove what is left in the state folder after everything was fetched: partials of versions that are gone."""
-        folder = mount_of(local) + "/" + STATE_FOLDER
-        after = ""
-        while True:
-            batch = self._files.entries(folder, after, BATCH)
-            for name, is_folder, _ in batch:
-                after = name
-                if not is_folder and name.endswith(TEMP_SUFFIX):
-                    self._files.remove(folder + "/" + name)
-            if len(batch) < BATCH:
-                return
 
 
 class _Batch:

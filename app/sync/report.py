@@ -119,6 +119,17 @@ class Report:
         self._log.info("fetched %s to %s, %d bytes", remote, path, size)
         self._emit("down", entry)
 
+    def update(self, version, reason):
+        """A manifest that changes nothing here."""
+        self._log.info("update %d: %s", version, reason)
+        self._emit("update", (version, reason))
+
+    def updated(self, version, file_count, removed_count):
+        result = self.result
+        result.down_count += file_count
+        self._log.info("update %d is in place: %d files new, %d removed", version, file_count, removed_count)
+        self._emit("update", (version, ""))
+
     # --- what did not go
 
     def skipped(self, direction, path, reason, error=None):
@@ -149,7 +160,7 @@ class Report:
     def failed(self, direction, path, key, version, error):
         """One file failed: parked if it is the file's fault; otherwise the cycle has failed, and goes on with the others."""
         if error.action == PARK:
-            self._park(key, version)
+            self.park(key, version)
             self.skipped(direction, path, "parked: %s (%s)" % (error.text(), error.advice), error)
         else:
             self.skipped(direction, path, "later: " + error.text())
@@ -193,7 +204,7 @@ class Report:
     def parked_count(self):
         return len(self._parked)
 
-    def _park(self, key, version):
+    def park(self, key, version):
         if key not in self._parked:
             self._parked_order.append(key)
             if len(self._parked_order) > PARKED:

@@ -10,12 +10,9 @@ _USR_FILES = (
     "datacall_config.json",
     "checksum.json",
     "q_init_fs.py",
-    "main.py",
-    "main.mpy",
-    "ftp_manager.py",
-    "ftp_manager.mpy",
     "config.json",
 )
+_OWN_FILES = ("main.py", "main.mpy", "ftp_manager.py", "ftp_manager.mpy")
 _USR_FOLDERS = (".updater", "app")
 STATE_FOLDER = ".ferry"  # on every mount; downloads are staged there, the ledger is in that of /usr
 TEMP_SUFFIX = ".part"
@@ -41,7 +38,15 @@ def is_protected(path):
         return True
     if parts[0] != "usr" or len(parts) < 2:
         return False
-    return parts[1] in _USR_FOLDERS or (len(parts) == 2 and parts[1] in _USR_FILES)
+    return parts[1] in _USR_FOLDERS or (len(parts) == 2 and parts[1] in _USR_FILES + _OWN_FILES)
+
+
+def is_own_code(path):
+    """True for Ferry's own code: protected from everything but an update that says so."""
+    parts = path.split("/")
+    if len(parts) < 3 or parts[1] != "usr" or STATE_FOLDER in parts:
+        return False
+    return (parts[2] == "app" and len(parts) > 3) or (len(parts) == 3 and parts[2] in _OWN_FILES)
 
 
 def matches(pattern, name):

@@ -6,6 +6,8 @@ import ustruct
 from app.sync.records import CANCEL, get_key
 from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, mount_of
 
+_BATCH = 32  # names held at once
+
 
 def staged_path(path, stamp):
     """Where a version of `path` is written before it is renamed: on the same mount; the name tells path and version."""
@@ -30,3 +32,17 @@ def settle(files, ledger, path, size, digest):
     files.remove(staged)
     ledger.put(CANCEL, key)
     return ledger.find(key), False
+
+
+def clear_staged(files, mount):
+    """Remove what is left in the state folder of a mount when everything was fetched: partials of versions that are gone."""
+    folder = mount + "/" + STATE_FOLDER
+    after = ""
+    while True:
+        batch = files.entries(folder, after, _BATCH)
+        for name, is_folder, _ in batch:
+            after = name
+            if not is_folder and name.endswith(TEMP_SUFFIX):
+                files.remove(folder + "/" + name)
+        if len(batch) < _BATCH:
+            return

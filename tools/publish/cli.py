@@ -18,7 +18,7 @@ _EXAMPLES = """
 \b
 Examples:
   python -m tools publish ./site ftp://me:secret@192.0.2.7/updates
-      what is in ./site appears in /usr of every module whose download.from is "updates"
+      what is in ./site appears in /usr of every module whose update.from is "updates"
   python -m tools publish ./site ftps://me:secret@ftp.example.com/updates --dry-run
       only look: what is new, what would go up, what a module would fetch
   python -m tools publish ./site /srv/ftp/updates --key-file update.key --share 10
@@ -71,7 +71,7 @@ Exit status: 0 published (or nothing to say against it, with --dry-run), 1 it di
 def publish(source, target, to, version, key_file, pack_below, ferry, mpy, prune, dry_run, is_json, pairs, **choices):
     """Put an update for the modules on the server: the files in SOURCE, and a manifest that names them.
 
-    TARGET is the folder that download.from names on the modules, as a path or as ftp://user:password@host:port/path.
+    TARGET is the folder that update.from names on the modules, as a path or as ftp://user:password@host:port/path.
     What is there already is not sent again; the manifest comes last, so modules see all of an update or nothing.
     """
     try:

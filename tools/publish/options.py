@@ -5,6 +5,7 @@ import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from app.config import FROM_AFAR
 from tools.publish.contents import why_refused
 from tools.sim.settings import ROWS, SettingsError
 
@@ -14,7 +15,6 @@ KEY_VARIABLE = "FERRY_UPDATE_KEY"
 _MOST_KEY_BYTES = 128
 _DAY_S = 86_400
 # What an update may not touch: the way to the server, the module's name, and rules that may be several.
-_LOCAL = ("server", "device", "upload", "update")
 
 
 def read_key(key_file):
@@ -92,7 +92,7 @@ def check_deletes(paths):
 
 def remote_keys():
     """Settings that an update may change."""
-    return [key for key, row in ROWS.items() if key.split(".")[0] not in _LOCAL and row[1] != "secret"]
+    return list(FROM_AFAR)
 
 
 def parse_settings(pairs):
