@@ -350,14 +350,13 @@ class FtpManager:
 
     def _do_room(self):
         config = self._config
-        mounts = []
-        for rule in config["upload"]:
-            if rule["from"] and (rule["drop_unsent"] or config["storage.when_full"] == "drop"):
-                mount = mount_of(rule["from"])
-                if mount not in mounts and self._has_name():
-                    mounts.append(mount)
-        for mount in mounts:
-            make_room(self._files, mount, config["storage.low_blocks"], self._candidates, self._report)
+        if config["storage.when_full"] == "drop" and self._has_name():
+            mounts = []
+            for rule in config["upload"]:
+                if rule["from"] and mount_of(rule["from"]) not in mounts:
+                    mounts.append(mount_of(rule["from"]))
+            for mount in mounts:
+                make_room(self._files, mount, config["storage.low_blocks"], self._outbox.candidates, self._report)
         return "roomy"
 
     def _has_name(self):
@@ -366,9 +365,6 @@ class FtpManager:
         outbox.imei = outbox.imei or self._imei()
         outbox.device = outbox.device or outbox.imei
         return bool(outbox.device)
-
-    def _candidates(self, mount):
-        return self._outbox.candidates(mount, self._config["storage.when_full"] == "drop")
 
     def _do_link(self):
         self._link.wait_ready(LINK_WAIT_S)

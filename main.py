@@ -16,15 +16,17 @@ CONFIG = "/usr/config.json"
 
 def finish_update():
     """Before anything else of Ferry is loaded: put in place what a cut left half done. Returns what happened, or ""."""
-    if ".ferry" in uos.listdir("/usr"):
-        names = uos.listdir("/usr/.ferry")
-        if "apply" in names or "trial" in names:
-            from app import apply
+    for name in ("apply", "trial"):
+        try:
+            uos.stat("/usr/.ferry/" + name)
+        except OSError:
+            continue
+        from app import apply
 
-            try:
-                return apply.boot()
-            except OSError as e:
-                return "an update could not be finished: error %s" % e.args[0]
+        try:
+            return apply.boot()
+        except OSError as e:
+            return "an update could not be finished: error %s" % e.args[0]
     return ""
 
 

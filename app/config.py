@@ -120,7 +120,7 @@ SCHEMA = (
         False,
         None,
         "",
-        "when the flash is full, files of this rule may go although they were never sent",
+        "with storage.when_full = drop: files of this rule may go although they were never sent",
     ),
     (
         "download.from",

@@ -179,10 +179,10 @@ class Outbox:
 
     # --- what may go
 
-    def candidates(self, mount, is_drop):
-        """Yield a room.Candidate for each file of the rules on a mount that may go: what arrived, and what may go unsent."""
+    def candidates(self, mount):
+        """Yield a Candidate for each file of the rules on a mount."""
         for rule in self.rules("whole") + self.rules("batch"):
-            if mount_of(rule["from"]) != mount or not (is_drop or rule["drop_unsent"]):
+            if mount_of(rule["from"]) != mount:
                 continue
             for path, size, relative in self.files_of(rule):
                 done = self._ledger.find(put_key(path, self.target(rule, relative)[2]))

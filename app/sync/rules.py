@@ -44,7 +44,7 @@ def is_protected(path):
 def is_own_code(path):
     """True for Ferry's own code: protected from everything but an update that says so."""
     parts = path.split("/")
-    if len(parts) < 3 or parts[1] != "usr" or STATE_FOLDER in parts:
+    if len(parts) < 3 or parts[1] != "usr" or STATE_FOLDER in parts or path.endswith(TEMP_SUFFIX):
         return False
     return (parts[2] == "app" and len(parts) > 3) or (len(parts) == 3 and parts[2] in _OWN_FILES)
 

@@ -63,8 +63,8 @@ def wrong_ways(source):
 
 
 def firmware_names(source):
-    # apply.py runs when there may be nothing else of Ferry that works
-    if source.path.parts[:2] == ("app", "platform") or source.module == "app.apply":
+    # main.py and apply.py run when there may be nothing else of Ferry that works
+    if source.path.parts[:2] == ("app", "platform") or source.module in ("main", "app.apply"):
         return []
     return [
         f"{source.path}:{line} names {name}"

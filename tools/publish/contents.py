@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools import desktop, sizes
-from tools.device_files import ROOT, device_files
+from tools.device_files import ROOT, device_files, squeezed
 from tools.printable import printable
 from tools.sim.settings import SettingsError
 
@@ -115,15 +115,16 @@ def ferry_contents(is_compiled, root=ROOT):
     contents, twins = [], []
     for relative in device_files(root):
         path = f"/usr/{relative.as_posix()}"
+        source = squeezed((root / relative).read_text(encoding="utf-8")).encode()
         if relative.name == "main.py":
-            contents.append(_from_file(path, root / relative))
+            contents.append(from_bytes(path, source))
             continue
         compiled = path.removesuffix(".py") + ".mpy"
         twins.append(path if is_compiled else compiled)
         if is_compiled:
             contents.append(from_bytes(compiled, _compile(root / relative)))
         else:
-            contents.append(_from_file(path, root / relative))
+            contents.append(from_bytes(path, source))
     return contents, twins
 
 
