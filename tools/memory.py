@@ -100,7 +100,7 @@ def _run(count, heap_k, is_sampled=False):
             logging.getLogger("pyftpdlib").setLevel(logging.CRITICAL)  # modules that die for want of memory are the point
             config = settings.use_server(settings.own_config(), access)
             config.update(upload={"from": "/sd"}, log={"level": "warning"})
-            module.flash(root / "usr", config)
+            module.flash(root / "usr", config, is_small=True)  # compiled, as a module in the field has it
             if is_sampled:
                 (root / "usr" / "main.py").rename(root / "usr" / "ferry_main.py")
                 (root / "usr" / "main.py").write_text(_SAMPLER, encoding="utf-8")
