@@ -187,6 +187,7 @@ class FtpManager:
             "parked": self._report.parked_count(),
             "error": result.error_text,
             "ledger": self._ledger.lost,
+            "update": self._report.update_note,
         }
 
     def request_sync(self):

@@ -72,6 +72,7 @@ class Report:
         self._said = set()  # folders whose absence was told
         self.result = Result(0)
         self._data_path_failures = 0  # cycles in a row
+        self.update_note = ""  # what became of the last manifest
 
     def begin(self, number, counts):
         result = self.result
@@ -121,12 +122,18 @@ class Report:
 
     def update(self, version, reason):
         """A manifest that changes nothing here."""
-        self._log.info("update %d: %s", version, reason)
+        self.update_note = "%d: %s" % (version, reason)
+        self._log.info("update %s", self.update_note)
         self._emit("update", (version, reason))
 
+    def refused_update(self, name, key, stamp, error):
+        """A manifest that is not taken; nothing was changed by it."""
+        self.update_note = self._log.redact(error.text())
+        self.failed("down", name, key, stamp, error)
+
     def updated(self, version, file_count, removed_count):
-        result = self.result
-        result.down_count += file_count
+        self.update_note = "%d: in place" % version
+        self.result.down_count += file_count
         self._log.info("update %d is in place: %d files new, %d removed", version, file_count, removed_count)
         self._emit("update", (version, ""))
 

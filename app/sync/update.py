@@ -54,14 +54,10 @@ class Updater:
                 self._report.park(UPDATE_KEY, stamp)
                 return 0
             return self._take(manifest, stamp)
-        except StorageError as e:
-            if not self._ftp.is_open():
-                raise
-            self._report.failed("down", name, UPDATE_KEY, stamp, e)
         except Error as e:
             if not self._ftp.is_open():
                 raise
-            self._report.failed("down", name, UPDATE_KEY, stamp, e)
+            self._report.refused_update(name, UPDATE_KEY, stamp, e)
         return 0
 
     # --- the manifest
