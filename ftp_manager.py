@@ -43,6 +43,8 @@ TRANSITIONS = {
 RESTING = ("IDLE", "BACKOFF", "HALT")
 
 BUFFER_BYTES = 4096  # one block of the flash
+SMALL_BUFFER_BYTES = 1024  # where the heap is nearly full
+PLENTY_BYTES = 131072  # of free heap
 BATCH = 4  # files found before the session opens and between two looks at the folder: about 3 kB
 LINK_WAIT_S = 60
 PROBE_S = 3600
@@ -92,7 +94,8 @@ class FtpManager:
         self._facts = Facts()
         self._kept_flags = 0  # of the facts, as the ledger has them
         self._folders = Folders()
-        self._buffer = bytearray(BUFFER_BYTES)
+        is_tight = hasattr(gc, "mem_free") and gc.mem_free() < PLENTY_BYTES
+        self._buffer = bytearray(SMALL_BUFFER_BYTES if is_tight else BUFFER_BYTES)
         self._outbox = Outbox(config["upload"], files, self._ledger, self._report, clock, self._buffer)
         self._outbox.device = config["device.id"]
         self._session = None

@@ -69,7 +69,9 @@ def forget_config():
     """Give the memory of app.config back: 10 kB of texts that are needed again only when a setting is changed."""
     import app
 
-    usys.modules.pop("app.config", None)
+    module = usys.modules.pop("app.config", None)
+    for name in dir(module):  # a forgotten pointer on the stack could keep the module, but not what was in it
+        setattr(module, name, None)
     del app.config
 
 
@@ -117,7 +119,7 @@ def main():
         log.set_secrets([config["server.password"], config["server.account"], config["update.key"]])
         manager = build(config, files, clock, log)
         gc.collect()
-        gc.threshold(max(4096, gc.mem_free() // 4))  # the tighter, the sooner: garbage between what lives leaves only crumbs
+        gc.threshold(max(4096, gc.mem_free() // 8))  # the tighter, the sooner: garbage between what lives leaves only crumbs
         manager.run()
 
 

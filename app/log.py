@@ -2,7 +2,7 @@
 # would cost two block erases. Secrets are replaced before a line is printed or kept.
 
 LEVELS = ("debug", "info", "warning", "error")
-RING_LINES = 24  # 24 lines of 120 bytes are 3 kB
+RING_LINES = 16  # 16 lines of 120 bytes are 2 kB
 LINE_BYTES = 240  # longer lines are cut: an error text may quote a server that talks a lot
 
 

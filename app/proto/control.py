@@ -8,7 +8,7 @@ from app.errors import AuthError, ConnectionClosed, Error, ProtocolError, TempRe
 from app.proto.parse import error_for
 from app.proto.reply import ReplyReader
 
-RECV_BYTES = 512  # one read of the control connection; a flight of 20 short replies fits
+RECV_BYTES = 256  # one read of the control connection; a flight of ten short replies fits
 COMMAND_BYTES = 600  # longest command: a path of 512 bytes and its verb; longer is a fault, not a name
 PROBE_S = 5  # for a reply that should be here already
 DRIP_FACTOR = 2  # a reply that keeps dripping may take this many time-outs

@@ -27,9 +27,9 @@ from app.sync.records import (
 
 _SEGMENTS = 64  # of the index, by the key's first 6 bits: appending copies 1/64 of it
 _SLOT = 4
-_BATCH = 64  # records per read when loading: 2 KiB
+_BATCH = 16  # records per read when loading: 512 bytes, a piece that even a full heap has
 _SPARE = 192  # appended records that are not worth a compaction at the end of a cycle
-_APPENDED = 1024  # and in the middle of one: 4 kB of index
+_APPENDED = 512  # and in the middle of one: 2 kB of index
 WAITING = 48  # records in RAM before those that are superseded are left out
 
 

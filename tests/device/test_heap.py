@@ -1,6 +1,8 @@
-# Memory and sockets: a module with a limited heap (see HEAP in ferry.py) gets through anything, cycle after cycle.
+# Memory and sockets: a module with a limited heap (see FIELD_HEAP in ferry.py) gets through anything, cycle after cycle.
 import os
 import re
+
+import pytest
 
 from tests.device.ferry import DEVICE, on_event_hook
 
@@ -11,6 +13,11 @@ if kind == "cycle":
     print("rest: %d bytes, %d sockets, %d files" % (gc.mem_alloc(), len(_world.sockets), _world.open_files))
 """
 )
+
+
+@pytest.fixture(autouse=True)
+def as_in_the_field(ferry):
+    ferry.compile()
 
 
 def rests(boot):

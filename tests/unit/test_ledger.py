@@ -402,7 +402,7 @@ def test_done_that_follows_a_forget_survives_a_compaction(ledger, files):
 
 def superseded(ledger, count=12):
     """A ledger that is worth a compaction, with `count` live entries."""
-    fill(ledger, range(count), rounds=60)
+    fill(ledger, range(count), rounds=300 // count)
 
 
 @pytest.mark.parametrize("is_complete", [False, True])
