@@ -194,7 +194,7 @@ def test_a_folder_of_what_was_sent_may_lie_in_the_folder_that_is_sent(data, ftpd
 
 
 def test_what_one_rule_has_moved_away_is_not_sent_by_another(data, ftpd):
-    data.configure(upload=[dict(MOVE, **{"from": "/usr/data", "priority": 9}), {"from": "/usr", "to": "all"}])
+    data.configure(upload=[dict(MOVE, **{"from": "/usr/data", "priority": 9}), {"from": "/usr", "to": "all", "exclude": ["data/"]}])
     put_all(data, "data", ["a"])
     data.sync(2)
     assert ftpd.files() == {f"{DEVICE}/a": b"a"}
