@@ -168,5 +168,5 @@ def _show(console, rows, heap_k, name):
         console.print(table)
     else:
         for row in itertools.chain([heads], cells):
-            console.print("\t".join(row).rstrip(), markup=False, soft_wrap=True)
+            click.echo("\t".join(row).rstrip())  # rich makes spaces of tabs
     console.print("live: the most that was in use behind a garbage collection at any event", soft_wrap=True)

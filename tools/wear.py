@@ -200,7 +200,7 @@ def wear(files_per_day, endurance, json_file, is_for_readme):
         console.print(table)
     else:
         for row in rows:
-            console.print(f"{row.erases:.2f}\t{row.programs:.2f}\t{row.what}", markup=False, soft_wrap=True)
+            click.echo(f"{row.erases:.2f}\t{row.programs:.2f}\t{row.what}")  # rich makes spaces of tabs
     console.print(summary(life, files_per_day, endurance).replace("`", ""), soft_wrap=True)
     if is_for_readme:
         text = readme.README.read_text(encoding="utf-8")

@@ -11,9 +11,10 @@ _FLAGS = 15  # the bits of a record's flags that are not the number in the name
 
 class Upload:
     """`digest`: 8 bytes, of the content that the scan saw. `serial`: its number among all uploads. `done` and `pending`: what
-    the ledger has of it as sent and as under way. `named`: key of the entry with the values in its name, or nothing."""
+    the ledger has of it as sent and as under way. `named`: key of the entry with the values in its name, or nothing.
+    `last`: the name of what is pending, where that has another content and another name."""
 
-    def __init__(self, path, size, digest, key, remote, serial, rule, done=None, pending=None, named=b""):
+    def __init__(self, path, size, digest, key, remote, serial, rule, done=None, pending=None, named=b"", last=""):
         self.path = path
         self.size = size
         self.digest = digest
@@ -23,12 +24,17 @@ class Upload:
         self.pending = pending
         self.named = named
         self.attempt = pending.attempt if pending else 0
-        self.is_ours = bool(done or pending) or rule["on_conflict"] == "overwrite"  # what has the name there may go
+        # What has the name there may go. What arrived and was put away here is nobody's to replace.
+        is_kept = pending and pending.kind == PUT_VERIFIED and rule["after"] == "keep"
+        is_same = pending and pending.is_of(size, digest)
+        self.is_ours = bool(done or is_kept or is_same) or rule["on_conflict"] == "overwrite"
         self.tries = 0
         self.offset = 0
         self.is_sent = False  # all bytes went; whether they arrived is not known
+        self.is_refused = None  # the error of an RNTO; why, is not known yet
         self.is_taken = False  # RNTO was refused, perhaps because the name is taken: what has it steps aside first
         self._wanted = remote
+        self._last = with_number(last, pending.flags // (_FLAGS + 1)) if last else ""
         self.take_number((pending or done).flags // (_FLAGS + 1) if pending or done else 0)
 
     def take_number(self, number):
@@ -43,9 +49,13 @@ class Upload:
         """Of its records: `found`, and the number in the name."""
         return found | self.number * (_FLAGS + 1)
 
-    def temp(self, attempt=None, digest=b""):
-        """Name under which it travels now, or did in another attempt with another content."""
-        return temp_name(self.remote, digest or self.digest, self.attempt if attempt is None else attempt)
+    def temp(self):
+        """Name under which it travels now."""
+        return temp_name(self.remote, self.digest, self.attempt)
+
+    def stale_temp(self, attempt, digest):
+        """Name under which it travelled in another attempt, perhaps with another content."""
+        return temp_name(self._last or self.remote, digest, attempt)
 
     def aside(self):
         """Where an older file of this name waits while the new one takes its place."""

@@ -1,6 +1,7 @@
 # What is to be sent: walks the folders of the upload rules and plans each file. Knows the rules, the ledger and the flash;
 # knows nothing of the server.
 
+from app.errors import StorageError
 from app.sync.item import Candidate, Upload
 from app.sync.names import DATED, about, passing_values, render, whole
 from app.sync.plan import REMOVE, SKIP, plan_upload
@@ -12,17 +13,38 @@ from app.sync.staging import settle
 SETTLING = 64  # files that are watched until they stand still
 
 
+class _Budget:
+    """What a rule may send in one cycle."""
+
+    def __init__(self, rule):
+        self._files = rule["cycle_files"]
+        self._bytes = rule["cycle_bytes"]
+        self._count = self._size = 0
+        self.is_over = False
+
+    def takes(self, size):
+        """True if a file may still go; the first one always."""
+        self.is_over = bool(
+            self._files and self._count >= self._files or self._bytes and self._count and self._size + size > self._bytes
+        )
+        self._count += 1
+        self._size += size
+        return not self.is_over
+
+
 class Outbox:
     """Serves one boot. `clock.seconds()` is the time of day or None; `boot` the number of this boot."""
 
     def __init__(self, rules, files, ledger, report, clock, buffer):
         self._rules = sorted(rules, key=lambda rule: -rule["priority"])
+        self._away = [rule["move_to"].rstrip("/") + "/" for rule in rules if rule["from"] and rule["after"] == "move"]
         self._files = files
         self._ledger = ledger
         self._report = report
         self._clock = clock
         self._buffer = buffer
-        self._settling = {}  # path -> (digest, ticks when it was first seen)
+        self._settling = {}  # path -> (digest, ticks when it was first seen, walk in which it was last)
+        self._walks = 0
         self.boot = 0
         self.device = ""
         self.imei = ""
@@ -34,32 +56,36 @@ class Outbox:
     def files_of(self, rule):
         """Yield (path, size in bytes, path below `from`) of every file that a rule selects."""
         top = rule["from"].rstrip("/")
-        away = rule["move_to"].rstrip("/") if rule["after"] == "move" else ""
+        if self._files.size(mount_of(top)) is None:  # a card that is not in: what was on it is not gone
+            self.is_all_seen = False
 
         def is_skipped(path):
-            return is_protected(path) or (away and (path + "/").startswith(away + "/"))
+            return is_protected(path) or self._is_away(path)
 
         for path, size in walk(self._files, top, is_skipped, self._too_deep, 0, rule["order"] == "reverse"):
             relative = path[len(top) + 1 :]
             if is_selected(relative, rule["include"], rule["exclude"]):
                 yield path, size, relative
 
+    def _is_away(self, path):
+        """True for what was sent and moved, by whatever rule."""
+        for folder in self._away:
+            if (path + "/").startswith(folder):
+                return True
+        return False
+
     def uploads(self):
         """Yield an Upload for every file that has to go as a whole."""
         for rule in self.rules("whole"):
-            count = size_sum = 0
+            budget = _Budget(rule)
             for path, size, relative in self.files_of(rule):
-                upload = self._consider(rule, path, size, relative)
-                if not upload:
-                    continue
-                if (rule["cycle_files"] and count >= rule["cycle_files"]) or (
-                    rule["cycle_bytes"] and count and size_sum + size > rule["cycle_bytes"]
-                ):
+                upload = self._consider(rule, path, size, relative, budget)
+                if budget.is_over:
                     self.is_all_seen = False
                     break
-                count += 1
-                size_sum += size
-                yield upload
+                if upload:
+                    yield upload
+        self._forget_settling()
 
     def target(self, rule, relative):
         """(template in pieces, values that are the same at every try, path on the server with the passing ones in braces)."""
@@ -75,7 +101,7 @@ class Outbox:
             return "%d bytes; upload.max_bytes is %d" % (size, rule["max_bytes"])
         return why_unsendable(path) or why_too_long(remote)
 
-    def _consider(self, rule, path, size, relative):
+    def _consider(self, rule, path, size, relative, budget):
         """An Upload, or None if the file is in step, parked, not ready, or was only waiting to be put away."""
         pieces, values, remote = self.target(rule, relative)
         reason = self.why_not(rule, path, size, remote)
@@ -95,25 +121,41 @@ class Outbox:
         if todo == SKIP:
             return None
         if todo == REMOVE:
-            self.put_away(rule, path)
-            ledger.forget(key)
+            if self.put_away(rule, path):
+                ledger.forget(key)
             return None
-        if not pending and not self.is_settled(rule, path, digest):
+        is_same = pending and pending.is_of(size, digest)
+        if not is_same and not self.is_settled(rule, path, digest):
             return None
-        serial = pending.stamp if pending else ledger.next_serial()
-        named = b""
+        if not self._report.is_late(key) and not budget.takes(size):
+            return None
+        named, last, moment = b"", "", None
         if "{" in remote:
             named = name_key(path, remote)
-            passing = self.passing(rule, pieces, named, digest, serial)
-            if passing is None:
+            last_moment = ledger.find(named)
+            moment = self._moment(rule, pieces, named, digest)
+            if moment is None:
                 self._report.waiting(path, "the clock is not set, and its name holds date or time")
                 return None
-            values.update(passing)
-            remote = render(pieces, values)
-        return Upload(path, size, digest, key, remote, serial, rule, done, pending, named)
+            if pending and not is_same and last_moment and last_moment.digest == pending.digest:
+                last = self._render(pieces, values, rule, pending.stamp, last_moment)
+        # What was verified under a number may have it by now: another content takes another one.
+        serial = pending.stamp if is_same else ledger.next_serial()
+        if moment:
+            remote = self._render(pieces, values, rule, serial, moment)
+        return Upload(path, size, digest, key, remote, serial, rule, done, pending, named, last)
+
+    def _render(self, pieces, values, rule, serial, moment):
+        values.update(passing_values(serial, moment.size, moment.stamp or None, rule["undated"]))
+        return render(pieces, values)
 
     def passing(self, rule, pieces, named, digest, serial):
-        """Values of the names that change from try to try; noted, so that a try after a restart takes the same. None: wait."""
+        """Values of the names that change from try to try. None: wait."""
+        moment = self._moment(rule, pieces, named, digest)
+        return moment and passing_values(serial, moment.size, moment.stamp or None, rule["undated"])
+
+    def _moment(self, rule, pieces, named, digest):
+        """Entry of boot and time of the first try; noted, so that a try after a restart takes the same. None: wait."""
         is_dated = [name for name in DATED if name in pieces]
         entry = self._ledger.find(named)
         if not entry or entry.digest != digest:
@@ -122,7 +164,7 @@ class Outbox:
                 return None
             self._ledger.put(NAMED, named, self.boot, digest, seconds or 0)
             entry = self._ledger.find(named)
-        return passing_values(serial, entry.size, entry.stamp or None, rule["undated"])
+        return entry
 
     def is_settled(self, rule, path, digest):
         """True if the file stood still for as long as the rule wants. Files are watched in RAM, from cycle to cycle."""
@@ -133,12 +175,18 @@ class Outbox:
         if known and known[0] == digest and self._clock.ticks_diff(now, known[1]) >= 1000 * rule["settle_s"]:
             self._settling.pop(path)
             return True
-        if not known or known[0] != digest:
-            if len(self._settling) >= SETTLING:
-                self._settling.clear()
-            self._settling[path] = (digest, now)
+        if known and known[0] == digest:
+            self._settling[path] = (digest, known[1], self._walks)
+        elif known or len(self._settling) < SETTLING:  # the others are watched when these have gone
+            self._settling[path] = (digest, now, self._walks)
         self._report.waiting(path, "it is watched until it stands still")
         return False
+
+    def _forget_settling(self):
+        """Files that are gone, or in step, make room for others."""
+        for path in [path for path in self._settling if self._settling[path][2] != self._walks]:
+            del self._settling[path]
+        self._walks += 1
 
     def _too_deep(self, path):
         self.is_all_seen = False
@@ -147,13 +195,18 @@ class Outbox:
     # --- what has arrived
 
     def put_away(self, rule, path):
-        """Do with a file that has arrived what the rule says."""
-        if rule["after"] == "delete":
-            self._files.remove(path)
-        elif rule["after"] == "move":
-            kept = rule["move_to"].rstrip("/") + path[len(rule["from"].rstrip("/")) :]
-            self._files.make_folders(kept.rsplit("/", 1)[0])
-            self._files.rename(path, kept)
+        """Do with a file that has arrived what the rule says; False if it could not be done, which is told."""
+        try:
+            if rule["after"] == "delete":
+                self._files.remove(path)
+            elif rule["after"] == "move":
+                kept = rule["move_to"].rstrip("/") + path[len(rule["from"].rstrip("/")) :]
+                self._files.make_folders(kept.rsplit("/", 1)[0])
+                self._files.rename(path, kept)
+        except StorageError as e:
+            self._report.skipped("up", path, "it arrived, and stays here: " + e.text(), e)
+            return False
+        return True
 
     def trim(self):
         """Keep the folders of what was sent and moved within their limits; the first by name go first."""
@@ -188,6 +241,9 @@ class Outbox:
                 done = self._ledger.find(put_key(path, self.target(rule, relative)[2]))
                 is_sent = done and done.is_of(size, self._files.digest8(path, size, self._buffer))
                 yield Candidate(path, size, done.stamp if is_sent else None, rule["drop_unsent"])
+            if rule["after"] == "move":  # before all that is still in its place
+                for path, size in walk(self._files, rule["move_to"].rstrip("/"), is_protected, self._too_deep):
+                    yield Candidate(path, size, 0, False)
 
     def is_safe(self, path, size):
         """True if the server has what lies at `path`, or if it is none of the files that it should have."""

@@ -19,7 +19,7 @@ def plan_upload(done, pending, got, size, digest, after):
     # B was being renamed over A when something was cut, and the file here is A again: the server may hold B
     is_doubtful = pending and pending.kind == PUT_VERIFIED
     if done and done.is_of(size, digest) and not is_doubtful:
-        return REMOVE if after == "delete" else SKIP
+        return SKIP if after == "keep" else REMOVE
     if got and got.is_of(size, digest):
         return SKIP
     return SEND

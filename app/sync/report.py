@@ -69,6 +69,7 @@ class Report:
         self._emit = emit
         self._parked = {}  # key -> version; a new version of the file gets a new chance
         self._parked_order = []
+        self._late = set()  # keys of files that the server does not take for now
         self._said = set()  # folders whose absence was told
         self.result = Result(0)
         self._data_path_failures = 0  # cycles in a row
@@ -104,6 +105,7 @@ class Report:
         result = self.result
         result.up_count += 1
         result.up_bytes += size
+        self._late.discard(key)
         if self._parked.pop(key, None) is not None:
             self._parked_order.remove(key)
         entry = (path, remote, size)
@@ -170,6 +172,8 @@ class Report:
             self.park(key, version)
             self.skipped(direction, path, "parked: %s (%s)" % (error.text(), error.advice), error)
         else:
+            if len(self._late) < PARKED:
+                self._late.add(key)
             self.skipped(direction, path, "later: " + error.text())
             self.trouble(error)
 
@@ -207,6 +211,10 @@ class Report:
 
     def is_parked(self, key, version):
         return self._parked.get(key) == version
+
+    def is_late(self, key):
+        """True for a file that was put off when it was tried last: it must not take the turn of others."""
+        return key in self._late
 
     def parked_count(self):
         return len(self._parked)

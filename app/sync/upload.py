@@ -71,6 +71,9 @@ class Uploader:
         steps = [(command, None, None) for command in self._chores]
         self._chores = []
         for done in verified:
+            if done.is_refused:
+                steps.append(("SIZE " + done.remote, self._on_taken, done))
+                continue
             self._ledger.put(PUT_VERIFIED, done.key, done.size, done.digest, done.serial, done.attempt, done.flags())
             if done.is_taken:
                 steps.append(("RNFR " + done.remote, None, None))
@@ -80,7 +83,7 @@ class Uploader:
         if arrived:
             steps.append(("SIZE " + arrived.temp(), self._on_size, arrived))
         if upload and not upload.is_ours:
-            self._look_first(steps, upload)
+            self._look_first(steps, upload, [other.remote for other in [arrived] + verified + self._again if other])
             return
         if upload and upload.pending:
             if upload.is_resumable():
@@ -121,12 +124,21 @@ class Uploader:
         elif not upload.is_there:  # the server removed the temp name after all
             self._start_over(upload, IntegrityError("the temp name is gone: " + text, verb="RNFR", code=code))
         elif code >= 500 and not upload.is_taken:  # it may be a server that does not rename over an existing file
-            upload.is_taken = True
+            upload.is_refused = error_for(code, text, "RNTO")
             self._verified.append(upload)
         else:
             if upload.is_taken:  # back to where it was: the old file is better than none
                 self._chores += ["RNFR " + upload.aside(), "RNTO " + upload.remote]
             self._give_up(upload, error_for(code, text, "RNTO"))
+
+    def _on_taken(self, upload, code, text):
+        """A file has the name: it steps aside. A folder has no size, and stays where it is."""
+        error, upload.is_refused = upload.is_refused, None
+        if code == 213:
+            upload.is_taken = True
+            self._verified.append(upload)
+        else:
+            self._give_up(upload, error)
 
     def _on_size(self, upload, code, text):
         found = parse_size(text) if code == 213 else _UNKNOWN
@@ -177,8 +189,7 @@ class Uploader:
 
     def _commit(self, upload):
         """The server has the file under its final name."""
-        if upload.rule["after"] != "keep" and self._is_unchanged(upload):
-            self._put_away(upload.rule, upload.path)
+        if upload.rule["after"] != "keep" and self._is_unchanged(upload) and self._put_away(upload.rule, upload.path):
             self._ledger.put(FORGET, upload.key)
         else:
             self._ledger.put(PUT_DONE, upload.key, upload.size, upload.digest, upload.serial, 0, upload.flags())
@@ -198,8 +209,8 @@ class Uploader:
         """Fly `steps` with the transfer of `upload` behind them."""
         steps.extend([("MKD " + folder, None, None) for folder in self._folders.missing(upload.remote)])
         self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags())
-        if upload.size >= RESUME_BYTES or self._ledger.has_verified():
-            self._save()  # alone, the intent of a small file is not worth two erases
+        if upload.size >= RESUME_BYTES or upload.named or self._ledger.has_verified():
+            self._save()  # alone, the intent of a small file is not worth two erases, unless its name would be another one
         try:
             stream = self._files.open(upload.path, "rb")
         except StorageError as e:
@@ -287,22 +298,29 @@ class Uploader:
 
     # --- another file of that name
 
-    def _look_first(self, steps, upload):
-        """Ask whether the name is taken, and by the rule take another one or leave the file where it is."""
+    def _look_first(self, steps, upload, in_hand):
+        """Ask whether the name is taken, and by the rule take another one or leave the file where it is. The names of files
+        `in_hand` are not there yet, and taken all the same."""
         numbers = range(NUMBERS + 1) if upload.rule["on_conflict"] == "suffix" else (0,)
         free = []
+        errors = []
 
         def note(number):
             def take(_, code, text):
-                if code != 213:
-                    free.append(number)
+                if code == 550:
+                    if upload.wanted(number) not in in_hand:
+                        free.append(number)
+                elif code != 213:  # it does not tell
+                    errors.append(error_for(code, text, "SIZE"))
 
             return take
 
         steps.extend([("SIZE " + upload.wanted(number), note(number), upload) for number in numbers])
         self._save()
         self._fly(steps)
-        if free:
+        if errors:
+            self._report.failed("up", upload.path, upload.key, upload.digest, errors[0])
+        elif free:
             upload.take_number(free[0])
             upload.is_ours = True
             self._again.append(upload)
@@ -347,7 +365,7 @@ class Uploader:
         It is gone before the ledger names its successor: a second cut between the two would leave it there for good."""
         upload.pending = None
         for attempt in range(max(0, pending.attempt - STALE_TEMPS + 1), pending.attempt + 1):
-            steps.append(("DELE " + upload.temp(attempt, pending.digest), None, None))
+            steps.append(("DELE " + upload.stale_temp(attempt, pending.digest), None, None))
         self._save()
         self._fly(steps)
         upload.next_attempt(pending.attempt)

@@ -26,7 +26,7 @@ def entries(*kinds):
     entries(GET_DONE),
     SIZES,
     DIGESTS,
-    st.sampled_from(["keep", "delete"]),
+    st.sampled_from(["keep", "delete", "move"]),
 )
 def test_an_upload_that_was_done_is_not_done_again(done, pending, got, size, digest, after):
     todo = plan.plan_upload(done, pending, got, size, digest, after)
@@ -34,7 +34,7 @@ def test_an_upload_that_was_done_is_not_done_again(done, pending, got, size, dig
     if todo in (plan.SEND, plan.RESUME):
         sent = Entry(PUT_DONE, b"k" * 8, size, digest)
         assert plan.plan_upload(sent, None, got, size, digest, after) == (
-            plan.REMOVE if after == "delete" else plan.SKIP
+            plan.SKIP if after == "keep" else plan.REMOVE
         )
     elif todo == plan.SKIP:
         assert plan.plan_upload(done, pending, got, size, digest, after) == plan.SKIP

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tools import dev
-from tools.sim import check, child, module, settings
+from tools.sim import check, child, module, naming, settings
 from tools.sim.record import Record
 from tools.sim.remote import Content
 
@@ -134,6 +134,10 @@ class FakeRemote:
     def read(self, path):
         return self.files.get(path)
 
+    def walk(self, folder):
+        top = "" if folder == "." else folder + "/"
+        return [path.removeprefix(top) for path in sorted(self.files) if path.startswith(top)]
+
 
 A, B = Content(1, "a"), Content(1, "b")
 
@@ -163,6 +167,145 @@ def test_verdict_on_an_upload(after_rule, before, after, server, sent, state):
     remote = FakeRemote({"t/x": server} if server else {})
     rows = check._uploads(config, files(before), files(after), remote, set(), record)
     assert [row.state for row in rows] == [state]
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        ("", "sub/a.tar.gz"),
+        ("in/", "in/sub/a.tar.gz"),
+        ("/in", "/in/sub/a.tar.gz"),
+        ("{path}.bak", "sub/a.tar.gz.bak"),
+        ("{dir}//{stem}-x{ext}", "sub/a.tar-x.gz"),
+        ("{name}", "a.tar.gz"),
+        ("{date}/{name}", None),
+        ("{seq}", None),
+    ],
+)
+def test_a_name_on_the_server_is_known_beforehand_unless_it_holds_what_passes(template, name):
+    assert naming.name_of(template, "sub/a.tar.gz") == name
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "fits"),
+    [
+        ("{date}/{name}", "2026-11-22/a.csv", True),
+        ("{date}/{name}", "2026-11-22/b.csv", False),
+        ("{date}/{name}", "no-clock/a.csv", True),
+        ("{date}/{name}", "1/a.csv", False),
+        ("{time}-{boot}-{name}", "13-14-15-00001-a.csv", True),
+        ("{seq}-{name}", "00000001-a.csv", True),
+        ("{seq}-{name}", "1-a.csv", False),
+        ("{name}", "a-1.csv", True),
+        ("{name}", "a-10.csv", False),
+        ("{name}", "a.csv-1", False),
+        ("{seq}", "00000007/a-9.csv", True),
+        ("{stem}.{seq}", "a.00000007", True),
+        ("{stem}.{seq}", "a-2.00000007", True),
+    ],
+)
+def test_names_that_are_not_known_beforehand(template, name, fits):
+    assert bool(naming.pattern_of(template, "a.csv", "no-clock", has_number=True).fullmatch(name)) is fits
+
+
+@pytest.mark.parametrize(
+    ("template", "folder"),
+    [("{device}", ""), ("a/b-{seq}/{name}", "a"), ("a/b", "a/b"), ("/a/{name}", "/a"), ("/", "/"), ("", "")],
+)
+def test_the_folder_that_is_searched_for_names(template, folder):
+    assert naming.folder_of(template) == folder
+
+
+def verdicts(rule, after, server, before=None, events=()):
+    """{file below /usr/d: state}; `after` and `before` are {name: content}."""
+    record = Record()
+    for kind, *data in events:
+        record.feed(child.Event(kind, data, 0))
+    record.feed(child.Event("cycle", [{"number": 1, "ok": True}], 0))
+    rules = rule if isinstance(rule, list) else [{"from": "/usr/d", "to": "t", **rule}]
+    now, was = ({"/usr/d/" + name: found for name, found in side.items()} for side in (after, before or after))
+    rows = check._uploads({"upload": rules}, was, now, FakeRemote(server), set(), record)
+    return {row.local.removeprefix("/usr/d/"): row.state for row in rows}
+
+
+DATED = {"to": "{date}/{name}"}
+
+
+def test_where_the_name_is_open_the_content_decides():
+    server = {"2026-01-01/x": A, "2026-01-02/x": B}
+    assert verdicts(DATED, {"x": A}, server) == {"x": check.SAME}
+    assert verdicts(DATED, {"x": Content(2, "c")}, server) == {"x": check.DIFFERS}
+    assert verdicts(DATED, {"y": A}, server) == {"y": check.MISSING}
+
+
+def test_one_file_on_the_server_is_not_two_of_the_module():
+    rule = {"to": "{seq}-{name}"}
+    assert verdicts(rule, {"p/x": A, "q/x": A}, {"00000001-x": A}) == {"p/x": check.SAME, "q/x": check.DIFFERS}
+    assert verdicts(rule, {"p/x": A, "q/x": A}, {"00000001-x": A, "00000002-x": A}) == dict.fromkeys(
+        ["p/x", "q/x"], check.SAME
+    )
+
+
+def test_a_number_in_the_name_is_right_only_where_the_rule_allows_it():
+    server = {"t/x.a": B, "t/x-1.a": A}
+    assert verdicts({"on_conflict": "suffix"}, {"x.a": A}, server) == {"x.a": check.SAME}
+    assert verdicts({}, {"x.a": A}, server) == {"x.a": check.DIFFERS}
+
+
+@pytest.mark.parametrize(
+    ("rule", "events", "state"),
+    [
+        ({"on_conflict": "skip"}, [("skip", "up", "/usr/d/x", "parked: the server has another file of that name")], "TAKEN"),
+        ({"on_conflict": "skip"}, [], "DIFFERS"),
+        ({"on_conflict": "overwrite"}, [("skip", "up", "/usr/d/x", "the server has another file of that name")], "DIFFERS"),
+        ({"settle_s": 60}, [("wait", "/usr/d/x", "it is watched")], "WAITS"),
+        ({"settle_s": 60}, [], "DIFFERS"),
+        ({}, [("wait", "/usr/d/x", "no rule says so")], "DIFFERS"),
+        ({"cycle_files": 1}, [("up", "/usr/d/a", "t/a", 1)], "WAITS"),
+        ({"cycle_bytes": 1}, [("up", "/usr/d/a", "t/a", 1)], "WAITS"),
+        ({"cycle_files": 1}, [], "DIFFERS"),
+        ({}, [("up", "/usr/d/a", "t/a", 1)], "DIFFERS"),
+    ],
+)
+def test_a_file_that_its_rule_keeps_back_is_in_step(rule, events, state):
+    assert verdicts(rule, {"x": A}, {"t/x": B}, events=events) == {"x": getattr(check, state)}
+
+
+def test_a_file_that_its_rule_finds_too_large_is_in_step():
+    content = {"x": Content(11, "x"), "y": Content(10, "y")}
+    assert verdicts({"max_bytes": 10}, content, {}) == {"x": check.LARGE, "y": check.MISSING}
+
+
+MOVE = {"after": "move", "move_to": "/usr/d/old"}
+SENT = [("up", "/usr/d/x", "t/x", 1)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "after", "server", "events", "state"),
+    [
+        (MOVE, {"old/x": A}, A, SENT, "MOVED"),
+        (MOVE, {"old/x": B}, A, SENT, "LOST"),
+        (MOVE, {}, A, SENT, "LOST"),
+        (dict(MOVE, move_files=1), {}, A, SENT, "MOVED"),
+        (MOVE, {"old/x": A}, B, SENT, "LOST"),
+        (MOVE, {"old/x": A}, A, [], "LOST"),
+    ],
+)
+def test_verdict_on_a_file_that_was_to_be_moved(rule, after, server, events, state):
+    assert verdicts(rule, after, {"t/x": server}, {"x": A}, events) == {"x": getattr(check, state)}
+
+
+def test_what_lies_in_the_folder_of_what_was_moved_is_nobodys_to_send():
+    rules = [dict(MOVE, **{"from": "/usr/d", "to": "t"}), {"from": "/usr", "to": "all"}]
+    assert verdicts(rules, {"old/x": A}, {}) == {}
+
+
+def test_a_file_that_two_rules_send_may_go_when_both_have():
+    rules = [{"from": "/usr/d", "to": "t", "after": "delete"}, {"from": "/usr/d", "to": "u"}]
+    both = [*SENT, ("up", "/usr/d/x", "u/x", 1)]
+    assert verdicts(rules, {}, {"t/x": A, "u/x": A}, {"x": A}, both) == {"x": check.DELETED}
+    assert verdicts(rules, {}, {"t/x": A}, {"x": A}, SENT) == {"x": check.DELETED}
+    assert verdicts(rules, {}, {"t/x": A}, {"x": A}, both) == {"x": check.LOST}
 
 
 def test_changed_protected_file_is_told():

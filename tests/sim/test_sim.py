@@ -96,6 +96,37 @@ def test_delete_after_upload(tmp_path):
     assert {row["state"] for row in json.loads(report.read_text())["files"]} == {"sent, deleted", "protected"}
 
 
+RULES = [
+    {"from": "/usr/data", "to": "{device}/{date}/{boot}-{seq}-{name}", "include": ["*.csv"], "after": "move", "move_to": "/usr/old"},
+    {"from": "/usr/data", "to": "flat/{name}", "exclude": ["*.csv", "deep/"], "on_conflict": "suffix", "max_bytes": 500_000},
+    {"from": "/usr/data/deep", "to": "{dir}/{stem}-{time}{ext}", "after": "delete", "settle_s": 15, "priority": 9},
+    {"from": "/usr/data", "to": "few", "order": "reverse", "include": ["*.txt"], "cycle_files": 1},
+]
+
+
+def test_all_kinds_of_rules_are_understood_also_by_a_second_run(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"upload": RULES, "schedule": {"every_s": 10, "jitter_s": 0}}))
+    report = tmp_path / "run.json"
+    common = ["--config", config, "--usr", tmp_path / "m", "--json", report]
+    done = sim(*common, "--cycles", 3)
+    assert done.returncode == 0, done.stdout
+    states = {row["state"] for row in json.loads(report.read_text())["files"]}
+    assert states == {
+        *("same", "protected", "sent, moved", "sent, deleted"),
+        *("left, too large", "waits, as its rule wants"),
+    }
+    done = sim(*common, "--cycles", 4)
+    assert done.returncode == 0, done.stdout
+    states = {row["state"] for row in json.loads(report.read_text())["files"]}
+    assert states == {"same", "protected", "left, too large"}
+
+
+def test_a_table_in_a_pipe_is_tab_separated():
+    done = sim("--cycles", 1)
+    assert "\nsame\t1000003\t/usr/data/capture.bin -> " in done.stdout
+
+
 def test_unreachable_server_is_not_in_step(tmp_path):
     report = tmp_path / "run.json"
     done = sim("--server", "ftp://a:b@127.0.0.1:1", "--cycles", 1, "--json", report)

@@ -24,7 +24,7 @@ def name(entry):
 
 
 UPLOADS = list(
-    product(entries(PUT_DONE), entries(PUT_INTENT, PUT_VERIFIED), entries(GET_DONE, GET_INTENT), ("keep", "delete"))
+    product(entries(PUT_DONE), entries(PUT_INTENT, PUT_VERIFIED), entries(GET_DONE, GET_INTENT), ("keep", "delete", "move"))
 )
 
 
@@ -37,7 +37,7 @@ def expected_upload(done, pending, got, after):
     if holds(pending):
         return RESUME
     if holds(done) and not may_be_replaced(pending):
-        return REMOVE if after == "delete" else SKIP
+        return SKIP if after == "keep" else REMOVE
     if holds(got):
         return SKIP
     return SEND
@@ -60,11 +60,11 @@ def test_sent_content_that_a_cut_rename_may_have_replaced_is_sent_again():
     assert wrong_answers([row for row in UPLOADS if may_be_replaced(row[1])]) == []
 
 
-def test_nothing_is_deleted_here_that_the_ledger_does_not_know_as_sent():
+def test_nothing_is_put_away_here_that_the_ledger_does_not_know_as_sent():
     for done, pending, got, after in UPLOADS:
         if plan_upload(done, pending, got, SIZE, DIGEST, after) == REMOVE:
             assert holds(done)
-            assert after == "delete"
+            assert after != "keep"
 
 
 def test_a_sent_file_is_in_step():

@@ -38,6 +38,8 @@ class Record:
                 cycle["down"].append({"remote": remote, "local": local, "bytes": size})
             case "skip", [direction, path, reason]:
                 cycle["skipped"].append({"direction": direction, "path": path, "reason": reason})
+            case "wait", [path, reason]:
+                cycle["waiting"].append({"path": path, "reason": reason})
             case "error", [name, step, code, text, advice]:
                 cycle["errors"].append({"class": name, "step": step, "code": code, "text": text, "advice": advice})
             case "flash", [counts]:
@@ -58,9 +60,9 @@ class Record:
             self.cycles[-1]["states"] += rest["states"]
 
     def all(self, name):
-        """The entries of one list ("up", "down", "skipped", "errors") of every cycle."""
+        """The entries of one list ("up", "down", "skipped", "waiting", "errors") of every cycle."""
         return [entry for cycle in [*self.cycles, self._open] for entry in cycle[name]]
 
 
 def _new():
-    return {"states": [], "up": [], "down": [], "skipped": [], "errors": []}
+    return {"states": [], "up": [], "down": [], "skipped": [], "waiting": [], "errors": []}

@@ -50,10 +50,17 @@ class Server:
 @dataclass(frozen=True)
 class Upload:
     source: str
-    target: str
+    target: str  # a template; see naming.py
     include: tuple = ()
     exclude: tuple = ()
     after: str = "keep"
+    move_to: str = ""
+    on_conflict: str = "overwrite"
+    undated: str = ""
+    settle_s: int = 0
+    max_bytes: int = 0
+    has_cycle_limit: bool = False
+    has_move_limit: bool = False
 
     def wants(self, relative):
         if any(matches(pattern, relative) for pattern in self.exclude):
@@ -136,15 +143,30 @@ def server_of(data):
 
 
 def uploads(data, imei):
-    """[Upload] of the settings, {device} filled in."""
+    """[Upload] of the settings, {device} and {imei} filled in."""
     device = value(data, "device.id") or imei
     found = []
     for rule in _upload_rules(data):
         source = _of(rule, "upload.from")
         if source:
-            target = _of(rule, "upload.to").replace("{device}", device).strip("/")
             include, exclude = (tuple(map(str, _of(rule, f"upload.{name}"))) for name in ("include", "exclude"))
-            found.append(Upload(source.rstrip("/"), target, include, exclude, _of(rule, "upload.after")))
+            after = _of(rule, "upload.after")
+            found.append(
+                Upload(
+                    source.rstrip("/"),
+                    _of(rule, "upload.to").replace("{device}", device).replace("{imei}", imei),
+                    include,
+                    exclude,
+                    after,
+                    _of(rule, "upload.move_to").rstrip("/") if after == "move" else "",
+                    _of(rule, "upload.on_conflict"),
+                    _of(rule, "upload.undated"),
+                    _of(rule, "upload.settle_s"),
+                    _of(rule, "upload.max_bytes"),
+                    has_cycle_limit=bool(_of(rule, "upload.cycle_files") or _of(rule, "upload.cycle_bytes")),
+                    has_move_limit=bool(_of(rule, "upload.move_files") or _of(rule, "upload.move_bytes")),
+                )
+            )
     return found
 
 

@@ -1,6 +1,7 @@
 # What a person sees while it runs: a live screen on a terminal, plain lines anywhere else; and the table at the end.
 from collections import deque
 
+import click
 from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
@@ -102,7 +103,7 @@ def show_result(console, rows, trouble):
     if not console.is_terminal:
         for row in rows:
             fields = (row.state, str(row.bytes), _route(row), row.reason)
-            console.print("\t".join(field for field in fields if field), markup=False, highlight=False, soft_wrap=True)
+            click.echo("\t".join(field for field in fields if field))  # rich makes spaces of tabs
         return
     table = Table("state", "bytes", "from -> to", title="checked byte for byte", title_justify="left")
     table.columns[1].justify = "right"
