@@ -33,6 +33,9 @@ class FastClock:
         self._speed = speed
         self._slept_ms = 0
 
+    def seconds(self):
+        return int(time.time()) + self._slept_ms // 1000
+
     def ticks_ms(self):
         return (int(time.monotonic() * 1000 * self._speed) + self._slept_ms) % _PERIOD_MS
 
