@@ -3,7 +3,9 @@
 The cycle: a file in a new folder and a changed file of 3 kB go up, the server's folder is listed, a changed file comes
 down. Every cut begins with the same old files on both sides. To see one cut again, with its dialogue:
 
-    python -m tests.faults SERVER "CUT"        as in: vsftpd "control 1 up 123 rst reboot"
+    python -m tests.faults SERVER "CUT" KIND        as in: vsftpd "control 1 up 123 rst reboot" files
+
+The kind "modes" is in modes.py.
 """
 
 import re
@@ -72,15 +74,20 @@ class Cut:
 class Sweep:
     """`server` with `proxy` in front of it, and a module in `folder`."""
 
+    kind = "files"
+    settings = {}  # noqa: RUF012 - nobody changes them
+    old = OLD_MODULE, OLD_SERVER
+    new = NEW_MODULE, NEW_SERVER
+
     def __init__(self, server, proxy, folder):
         self.server = server
         self._proxy = proxy
         self.world = World(folder, server.user, server.password)
-        write_tree(server.root, OLD_SERVER)
-        write_tree(self.world.usr, OLD_MODULE)
+        write_tree(self.world.usr, self.old[0])
+        write_tree(server.root, self.old[1])
         self._problems = []
         self._is_half_allowed = False
-        self._run_clean(self.world.boot(proxy.port))
+        self._run_clean(self.world.boot(proxy.port, **self.settings))
         self._start = read_tree(self.world.usr), read_tree(server.root)
 
     def points(self):
@@ -114,8 +121,8 @@ class Sweep:
     def _prepare(self, speed):
         """The old files, with the new ones to be brought over; an FtpManager that knows of nothing yet."""
         module, server = self._start
-        write_tree(self.world.usr, {**module, **NEW_MODULE})
-        write_tree(self.server.root, {**server, **NEW_SERVER})
+        write_tree(self.world.usr, {**module, **self.new[0]})
+        write_tree(self.server.root, {**server, **self.new[1]})
         self._problems = []
         self._is_half_allowed = False
         self.world.lines.clear()
@@ -123,7 +130,7 @@ class Sweep:
         return self._boot()
 
     def _boot(self):
-        return self.world.boot(self._proxy.port, self._speed, self._hear)
+        return self.world.boot(self._proxy.port, self._speed, self._hear, **self.settings)
 
     def run(self, cut):
         """What went wrong, as a list of sentences."""
@@ -234,7 +241,7 @@ def cuts_of(points, hows):
 
 
 @contextmanager
-def sweeping(name, folder):
+def sweeping(name, folder, make=Sweep):
     """A Sweep of server `name`, below `folder`."""
     root, module = folder / "server", folder / "module"
     root.mkdir()
@@ -242,9 +249,9 @@ def sweeping(name, folder):
     with ExitStack() as stack:
         server = stack.enter_context(running(name, root))
         proxy = stack.enter_context(Proxy(server.host, server.port))
-        sweep = Sweep(server, proxy, module)
+        sweep = make(server, proxy, module)
+        stack.callback(sweep.world.power_off)
         yield sweep
-        sweep.world.power_off()
 
 
 def run_all(sweep, cuts, at_most=10):
@@ -253,7 +260,7 @@ def run_all(sweep, cuts, at_most=10):
     for cut in cuts:
         problems = sweep.run(cut)
         if problems:
-            failures.append(f'python -m tests.faults {sweep.server.name} "{cut}"')
+            failures.append(f'python -m tests.faults {sweep.server.name} "{cut}" {sweep.kind}')
             failures += [f"    {problem}" for problem in dict.fromkeys(problems)]
             at_most -= 1
             if not at_most:

@@ -1,11 +1,12 @@
 """A cut at any byte, on any server: nothing hangs, nothing is told that is not so, nothing is ever half there, and the
-next cycles bring both sides in step. What is checked after each cut: tests/faults/sweep.py."""
+next cycles bring both sides in step. What is checked after each cut: tests/faults/sweep.py, tests/faults/modes.py."""
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
 
+from tests.faults.modes import KINDS
 from tests.faults.sweep import cuts_of, run_all, sweeping
 from tests.ftpd.fixtures import require
 from tests.ftpd.servers import NAMES
@@ -22,9 +23,9 @@ HOWS = ("fin", "rst")
 
 @pytest.fixture
 def sweep_of(tmp_path):
-    def start(name):
+    def start(name, kind):
         require(name)
-        return sweeping(name, tmp_path)
+        return sweeping(name, tmp_path, KINDS[kind])
 
     return start
 
@@ -33,20 +34,22 @@ def refuse(failures):
     assert not failures, "\n".join(["the cuts that went wrong:", *failures])
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_sample_of_all_cuts(name, sweep_of, tell):
-    with sweep_of(name) as sweep:
+def test_a_sample_of_all_cuts(name, kind, sweep_of, tell):
+    with sweep_of(name, kind) as sweep:
         points = sweep.points()
         every = cuts_of(points, HOWS)
         cuts = every[:: SAMPLE[name]] + cuts_of(points, ("silence",))[::SILENCE_SAMPLE]
-        tell(f"cut sweep, {name}: {len(points)} cut points, {len(cuts)} cuts tried here, {len(every)} by make sweep")
+        tried = f"{len(cuts)} cuts tried here, {len(every)} by make sweep"
+        tell(f"cut sweep, {name}, {kind}: {len(points)} cut points, {tried}")
         refuse(run_all(sweep, cuts))
 
 
-def run_shard(name, folder, number):
+def run_shard(name, kind, folder, number):
     """(cut points, cuts tried, what went wrong) of one shard of the full sweep; each has a server of its own."""
     folder.mkdir()
-    with sweeping(name, folder) as sweep:
+    with sweeping(name, folder, KINDS[kind]) as sweep:
         points = sweep.points()
         cuts = (cuts_of(points, HOWS) + cuts_of(points, ("silence",))[::SILENCE_STEP])[number::SHARDS]
         return len(points), len(cuts), run_all(sweep, cuts)
@@ -54,12 +57,13 @@ def run_shard(name, folder, number):
 
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_every_cut(name, tmp_path, tell):
+def test_every_cut(name, kind, tmp_path, tell):
     require(name)
     pool = ProcessPoolExecutor(SHARDS, mp_context=get_context("spawn"), initializer=desktop.install)
     with pool:
-        shards = [pool.submit(run_shard, name, tmp_path / str(number), number) for number in range(SHARDS)]
+        shards = [pool.submit(run_shard, name, kind, tmp_path / str(number), number) for number in range(SHARDS)]
         results = [shard.result() for shard in shards]
-    tell(f"cut sweep, {name}: {results[0][0]} cut points, {sum(count for _, count, _ in results)} cuts tried")
+    tell(f"cut sweep, {name}, {kind}: {results[0][0]} cut points, {sum(count for _, count, _ in results)} cuts tried")
     refuse([line for _, _, failures in results for line in failures])

@@ -32,6 +32,7 @@ class Setup:
     require_ssl_reuse: bool = False
     max_clients: int | None = None
     data_timeout_s: int | None = None
+    accept_timeout_s: int | None = None
     disabled: tuple = ()
 
 
@@ -102,6 +103,8 @@ def vsftpd(setup):
         ]
     if setup.max_clients is not None:
         lines.append(f"max_clients={setup.max_clients}")
+    if setup.accept_timeout_s is not None:
+        lines.append(f"accept_timeout={setup.accept_timeout_s}")
     if setup.data_timeout_s is not None:
         lines.append(f"data_connection_timeout={setup.data_timeout_s}")
     if setup.disabled:
