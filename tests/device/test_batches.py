@@ -99,3 +99,18 @@ def test_a_cut_before_the_rename_costs_no_second_batch(outbox, ftpd, verb):
     ftpd.restart()
     outbox.sync()
     assert batches(ftpd) == [FILES]
+
+
+def test_cuts_again_and_again_do_not_fill_the_server_with_parts(outbox, ftpd):
+    cuts = []
+
+    def cut(command, argument, place):
+        if command == "SIZE" and argument.endswith(".part") and len(cuts) < 3:
+            cuts.append(argument)
+            return "421 bye"
+        return None
+
+    ftpd.on_command = cut
+    outbox.boot(4)
+    assert len(cuts) == 3
+    assert batches(ftpd) == [FILES]

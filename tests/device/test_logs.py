@@ -111,6 +111,13 @@ def test_a_server_without_appe_gets_it_by_rest_and_stor(log, ftpd):
     assert len(ftpd.arguments("REST")) == 2
 
 
+def test_a_server_with_neither_appe_nor_rest_loses_nothing_of_what_it_had(log, ferry, ftpd):
+    ftpd.on_command = lambda verb, argument, place: "502 no" if verb in ("APPE", "REST") else None
+    log(1000)
+    log(2000, sync=ferry.boot)
+    assert there(ftpd)["data.csv"] == whole_lines(1000)
+
+
 def test_several_logs_share_the_flights(log, ferry, ftpd):
     for name in "abc":
         ferry.put(f"logs/{name}/x.log", LINES[:500])

@@ -43,6 +43,8 @@ class ModesSweep(Sweep):
         ],
         "download": {"from": ""},
     }
+    # Until it gives up a data connection that does not come, it keeps the log locked: here for 20 s of the module's time.
+    server_options = {"vsftpd": {"accept_timeout_s": 1}}  # noqa: RUF012
     old = _module(OLD_LOG, OLD_OUT), {}
     new = _module(NEW_LOG, NEW_OUT), {}
 

@@ -78,6 +78,7 @@ class Sweep:
     settings = {}  # noqa: RUF012 - nobody changes them
     old = OLD_MODULE, OLD_SERVER
     new = NEW_MODULE, NEW_SERVER
+    server_options = {}  # noqa: RUF012 - {server: options of running()}
 
     def __init__(self, server, proxy, folder):
         self.server = server
@@ -247,7 +248,7 @@ def sweeping(name, folder, make=Sweep):
     root.mkdir()
     module.mkdir()
     with ExitStack() as stack:
-        server = stack.enter_context(running(name, root))
+        server = stack.enter_context(running(name, root, **make.server_options.get(name, {})))
         proxy = stack.enter_context(Proxy(server.host, server.port))
         sweep = make(server, proxy, module)
         stack.callback(sweep.world.power_off)

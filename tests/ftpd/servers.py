@@ -251,7 +251,8 @@ def running(name, root, tls=False, **options):
     """Run server `name` with `root` as what its one user sees; yields a Server. Stops it and its sessions at the end.
 
     `options`, where OPTIONS lists them for the server: implicit_tls, require_ssl_reuse, max_clients, data_timeout_s
-    (for a data connection on which nothing moves), accept_timeout_s (for one that does not come), disabled (verbs that it shall not know).
+    (for a data connection on which nothing moves), accept_timeout_s (for one that does not come), disabled (verbs that it
+    shall not know).
     """
     unknown = set(options) - OPTIONS[name]
     if unknown:

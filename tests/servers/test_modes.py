@@ -7,13 +7,16 @@ import tarfile
 import pytest
 
 from tests.device.ferry import DEVICE
-from tests.faults.world import read_tree
-from tests.ftpd.faults import DATA, UP, Fault
+from tests.faults.world import World, read_tree
+from tests.ftpd.faults import CONTROL, DATA, UP, Fault
+from tests.ftpd.fixtures import require
 from tests.ftpd.proxy import Proxy
-from tests.ftpd.servers import descendants, wait_for_sessions
+from tests.ftpd.servers import descendants, running, wait_for_sessions
 
 SLOW_BYTES_S = 500_000  # so that a server has read most of what was sent when the link is cut
 CUT_BYTES = 120_000
+SPEED = 20  # a time-out of 15 s takes 0.75 s
+LOCKED_CYCLES = 10  # of one time-out each
 
 LINES = b"".join(b"%07d;%d\n" % (i, i * i) for i in range(20_000))
 CHANCE = random.Random(1)
@@ -103,6 +106,46 @@ def test_a_cut_log_is_gone_on_with_at_the_byte_where_it_stopped(ftpd, cut, how):
     assert lines(200_000).startswith(held["data.csv"])
     assert there(ftpd) == {"data.csv": lines(200_000)}
     assert counts.data_up_bytes == len(lines(200_000)) - len(held["data.csv"])
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+def test_a_log_whose_data_connection_alone_was_cut_goes_on_in_the_same_file(ftpd, flashed, how):
+    with Proxy(ftpd.host, ftpd.port) as proxy:
+        module = flashed(ftpd, port=proxy.port)
+        module.configure(upload=APPEND)
+        module.put("logs/data.csv", LINES[:5_000])
+        module.sync()
+        module.put("logs/data.csv", LINES[:10_000])
+        proxy.set_faults(Fault(DATA, how, UP, after_bytes=2_000, nth=1))
+        module.boot(2)
+        proxy.clear_faults()
+        module.sync()
+        assert there(ftpd) == {"data.csv": lines(10_000)}
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+def test_bytes_sent_into_the_lock_of_a_dead_session_are_not_written_twice(tmp_path, how):
+    """vsftpd keeps a file locked for a session that waits for its data connection, and hears of nothing meanwhile. Who
+    comes later waits for the lock with the bytes already in the socket, and each writes them when the lock is free."""
+    require("vsftpd")
+    (tmp_path / "server").mkdir()
+    with (
+        running("vsftpd", tmp_path / "server", accept_timeout_s=3) as server,
+        Proxy(server.host, server.port) as proxy,
+    ):
+        world = World(tmp_path / "module", server.user, server.password)
+        log = world.usr / "logs" / "data.csv"
+        log.parent.mkdir()
+        log.write_bytes(LINES[:3_000])
+        manager = world.boot(proxy.port, SPEED, upload={**APPEND, "whole_lines": False}, download={"from": ""})
+        assert manager.run_cycle().ok
+        log.write_bytes(LINES[:6_000])
+        proxy.set_faults(Fault(CONTROL, how, reply="229", is_link=True))
+        assert not manager.run_cycle().ok
+        proxy.clear_faults()
+        assert any(manager.run_cycle().ok for _ in range(LOCKED_CYCLES))
+        world.power_off()
+        assert there(server) == {"data.csv": LINES[:6_000]}
 
 
 def test_files_arrive_as_one_tar_and_only_news_follow(ftpd, flashed):
