@@ -2,13 +2,12 @@
 whole files, the log on the server is always a beginning of the log on the module, a tar is whole from its first moment, and
 every version of a file is in one tar, never in two."""
 
-import io
 import re
-import tarfile
 from collections import Counter
 
 from tests.faults.sweep import Sweep
 from tests.faults.world import read_tree
+from tests.tars import members
 from tests.world import DEVICE
 
 LOG = b"".join(b"%05d;%d\n" % (i, i * i) for i in range(500))[:6000]
@@ -21,17 +20,6 @@ _BEGINNINGS = (f"{DEVICE}/logs/data.csv", f"{DEVICE}/in/batch-00000000.tar")
 
 def _module(log, out):
     return {"logs/data.csv": log, **{"out/" + name: content for name, content in out.items()}}
-
-
-def members(raw):
-    """[(name, content)] of a tar, or None if it is not whole: one that was cut has no end."""
-    if len(raw) % tarfile.BLOCKSIZE or raw[-2 * tarfile.BLOCKSIZE :] != bytes(2 * tarfile.BLOCKSIZE):
-        return None
-    try:
-        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as tar:
-            return [(member.name, tar.extractfile(member).read()) for member in tar]
-    except tarfile.TarError:
-        return None
 
 
 class ModesSweep(Sweep):

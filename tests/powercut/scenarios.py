@@ -18,6 +18,7 @@ class Scenario:
     before_server: dict = field(default_factory=dict)
     then: dict = field(default_factory=dict)
     then_server: dict = field(default_factory=dict)
+    mode: str = "whole"
     after: str = "keep"
     stale_records: int = 0
     free_blocks: int = 0  # 0: as many as there are
@@ -29,7 +30,7 @@ class Scenario:
         return {
             "device": {"id": DEVICE},
             "server": {"host": "127.0.0.1", "port": port, "user": "base", "password": "x", "timeout_s": 5},
-            "upload": {"from": "/usr", "to": "{device}", "after": self.after},
+            "upload": {"from": "/usr", "to": "{device}", "mode": self.mode, "after": self.after},
             "download": {"from": "updates", "to": "/usr"},
             "schedule": {"every_s": 10, "jitter_s": 0},
             "storage": {"when_full": "drop" if self.low_blocks else "keep", "low_blocks": self.low_blocks},
@@ -61,6 +62,8 @@ _SMALL = {
     "data/empty": b"",
     "data/e.bin": noise(3, 10_000),
 }
+
+_LINES = b"".join(b"%05d;%05d\n" % (i, i * 7) for i in range(2000))  # of 12 bytes each
 
 SCENARIOS = {
     "several-uploads": Scenario(then=_SMALL),
@@ -103,5 +106,12 @@ SCENARIOS = {
         low_blocks=7,
         dropped=("a-old.bin",),
     ),
+    "grown-logs": Scenario(
+        before={"data.csv": _LINES[:3000], "deep/er/other.log": _LINES[:12]},
+        then={"data.csv": _LINES[:24_000], "deep/er/other.log": _LINES[:4800], "new.log": _LINES[:600]},
+        mode="append",
+    ),
+    "batches": Scenario(before={"data/b.bin": b"older", "old.txt": b"in step"}, then=_SMALL, mode="batch"),
+    "batches-deleted-after": Scenario(then=_SMALL, mode="batch", after="delete"),
 }
 # Settings and whole sets from the server join here when Ferry applies them.

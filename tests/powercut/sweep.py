@@ -10,13 +10,16 @@ import threading
 from dataclasses import dataclass
 
 from tests.powercut.scenarios import DEVICE, SCENARIOS
-from tests.powercut.server import Server, digest_of
+from tests.powercut.server import Server
+from tests.tars import members
 from tools.device_files import ROOT
 from tools.sim.child import find_interpreter
 
 HEAP = "2M"  # the block device and the harness beside the app; what the app itself needs is measured elsewhere
 SIZE_BYTES = 384 * 1024
 HANG_S = 60
+MOST_TARS = 2  # that hold a file: a cut of the record of what was in a batch lets the rest of it go again
+_BATCH = re.compile(rf"{DEVICE}/batch-\d{{8}}\.tar")
 _TEMP = re.compile(r"((?:.*/)?)([0-9a-f]{8})(?:-\w+)?\.(.*)\.part")
 
 
@@ -177,20 +180,44 @@ class Sweep:
 
     def _judge_server(self, user):
         root = self._folder / "server" / user
-        there = {str(p.relative_to(root)): [p.stat().st_size, digest_of(p)] for p in root.rglob("*") if p.is_file()}
+        files = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        wrong = []
+        if self._scenario.mode == "batch":
+            files, wrong = self._unpacked(files)
+        there = {name: _fact(content) for name, content in files.items()}
         wanted = {name: _fact(content) for name, content in self._scenario.server_files().items()}
-        wrong = _differences("the server", wanted, there)
+        wrong += _differences("the server", wanted, there)
         renamed = set()
         for what, path, *digest in self._server.heard.pop(user, []):
             temp = _TEMP.fullmatch(path)
             if what == "RNTO":
                 renamed.add((path, digest[0][:8]))
-                name = path.removeprefix(DEVICE + "/")
-                if digest[0] not in [_fact(content)[1] for content in self._scenario.versions(name)]:
+                versions = self._scenario.versions(path.removeprefix(DEVICE + "/"))
+                if not _BATCH.fullmatch(path) and digest[0] not in [_fact(content)[1] for content in versions]:
                     wrong.append(f"{path} on the server was made of something else")
             elif temp and (temp[1] + temp[3], temp[2]) in renamed:
                 wrong.append(f"{temp[1]}{temp[3]} had arrived and was sent again")
         return wrong
+
+    def _unpacked(self, files):
+        """(files with the batches unpacked in their order, what is wrong with batches)."""
+        unpacked, wrong, sent = {}, [], []
+        for path, content in sorted(files.items()):
+            if not _BATCH.fullmatch(path):
+                unpacked[path] = content
+                continue
+            found = members(content)
+            if found is None:
+                wrong.append(f"{path} is torn")
+                continue
+            unpacked.update({f"{DEVICE}/{name}": inner for name, inner in found})
+            sent += found
+        for name, content in set(sent):
+            if content not in self._scenario.versions(name):
+                wrong.append(f"{name} was sent with wrong bytes")
+            if sent.count((name, content)) > MOST_TARS:
+                wrong.append(f"{name} is in {sent.count((name, content))} tars")
+        return unpacked, wrong
 
 
 def _fact(content):

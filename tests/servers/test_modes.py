@@ -1,8 +1,6 @@
 """Growing logs (mode = append) and batches (mode = batch), as they are flashed, against each of the four servers."""
 
-import io
 import random
-import tarfile
 
 import pytest
 
@@ -12,6 +10,7 @@ from tests.ftpd.faults import CONTROL, DATA, UP, Fault
 from tests.ftpd.fixtures import require
 from tests.ftpd.proxy import Proxy
 from tests.ftpd.servers import descendants, running, wait_for_sessions
+from tests.tars import members
 
 SLOW_BYTES_S = 500_000  # so that a server has read most of what was sent when the link is cut
 CUT_BYTES = 120_000
@@ -47,8 +46,7 @@ def unpacked(server):
     for name, raw in sorted(there(server).items()):
         if not name.endswith(".part"):
             assert name.startswith("in/batch-") and name.endswith(".tar"), name
-            with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
-                found.append({member.name: tar.extractfile(member).read() for member in tar})
+            found.append(dict(members(raw)))
     return found
 
 
