@@ -161,6 +161,12 @@ def test_unsent_files_go_where_the_rule_says_so_and_each_is_told(spool, ftpd):
     assert not {"new a", "new b"} & ftpd.files(DEVICE).keys()
 
 
+def test_the_first_by_name_goes_unsent_also_where_the_last_is_sent_first(spool):
+    spool.configure(storage={"when_full": "drop"}, upload={"drop_unsent": True, "order": "reverse"})
+    put_unsent(spool)
+    assert unsent(boot_with_free(spool, 3, **NO_LINK)) == ["new a", "new b"]
+
+
 def test_what_has_arrived_goes_before_what_has_not(spool):
     spool.configure(storage={"when_full": "drop", "low_blocks": 4 * FILE_BLOCKS}, upload={"drop_unsent": True})
     spool.put("data/0 new", content("0 new"))
