@@ -15,6 +15,7 @@ from tools import desktop
 # Odd, so that a sample has cuts with and without a reboot. proftpd greets each session 0.4 s late.
 SAMPLE = {"vsftpd": 101, "proftpd": 401, "pure-ftpd": 101, "pyftpdlib": 101}
 SILENCE_SAMPLE = 401
+SHARE = {"files": 1, "modes": 3}  # of the modes every third of these: what comes before the transfers is the same
 # Of the full sweep: a silence lasts until a time-out.
 SILENCE_STEP = 7
 SHARDS = 4
@@ -40,7 +41,7 @@ def test_a_sample_of_all_cuts(name, kind, sweep_of, tell):
     with sweep_of(name, kind) as sweep:
         points = sweep.points()
         every = cuts_of(points, HOWS)
-        cuts = every[:: SAMPLE[name]] + cuts_of(points, ("silence",))[::SILENCE_SAMPLE]
+        cuts = every[:: SAMPLE[name] * SHARE[kind]] + cuts_of(points, ("silence",))[::SILENCE_SAMPLE]
         tried = f"{len(cuts)} cuts tried here, {len(every)} by make sweep"
         tell(f"cut sweep, {name}, {kind}: {len(points)} cut points, {tried}")
         refuse(run_all(sweep, cuts))
