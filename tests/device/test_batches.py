@@ -111,6 +111,7 @@ def test_cuts_again_and_again_do_not_fill_the_server_with_parts(outbox, ftpd):
         return None
 
     ftpd.on_command = cut
-    outbox.boot(4)
+    boot = outbox.boot(4)
     assert len(cuts) == 3
+    assert boot.cycles[-1]["ok"], boot.text
     assert batches(ftpd) == [FILES]

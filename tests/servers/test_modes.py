@@ -23,6 +23,7 @@ FILES = {f"{'sub/' if i % 3 else ''}f{i:03}.bin": CHANCE.randbytes(CHANCE.choice
 LARGE = {f"{i:02}.bin": CHANCE.randbytes(10_000) for i in range(20)}
 
 APPEND = {"from": "/usr/logs", "to": "{device}", "mode": "append"}
+NONE = {"from": ""}
 BATCH = {"from": "/usr/out", "to": "{device}/in", "mode": "batch"}
 
 
@@ -52,7 +53,7 @@ def unpacked(server):
 
 def test_a_log_grows_there_as_it_grows_here(ftpd, flashed):
     module = flashed(ftpd)
-    module.configure(upload=APPEND)
+    module.configure(upload=APPEND, download=NONE)
     for size in (5_000, 7_001, 200_000, 200_001):
         module.put("logs/a/data.csv", LINES[:size])
         module.sync()
@@ -63,7 +64,7 @@ def test_a_log_grows_there_as_it_grows_here(ftpd, flashed):
 
 def test_a_log_that_was_rotated_goes_to_a_file_beside_the_old_one(ftpd, flashed):
     module = flashed(ftpd)
-    module.configure(upload=APPEND)
+    module.configure(upload=APPEND, download=NONE)
     module.put("logs/data.csv", LINES[:5_000])
     module.sync()
     module.put("logs/data.csv", b"after the rotation\n")
@@ -81,7 +82,7 @@ def cut(ftpd, flashed):
     def cut(rule, put, how):
         with Proxy(ftpd.host, ftpd.port, rate_bytes_s=SLOW_BYTES_S) as proxy:
             module = flashed(ftpd, port=proxy.port)
-            module.configure(upload=rule)
+            module.configure(upload=rule, download=NONE)
             put(module)
             before = descendants(ftpd.pid)
             proxy.set_faults(Fault(DATA, how, UP, after_bytes=CUT_BYTES, nth=1, is_link=True))
@@ -110,7 +111,7 @@ def test_a_cut_log_is_gone_on_with_at_the_byte_where_it_stopped(ftpd, cut, how):
 def test_a_log_whose_data_connection_alone_was_cut_goes_on_in_the_same_file(ftpd, flashed, how):
     with Proxy(ftpd.host, ftpd.port) as proxy:
         module = flashed(ftpd, port=proxy.port)
-        module.configure(upload=APPEND)
+        module.configure(upload=APPEND, download=NONE)
         module.put("logs/data.csv", LINES[:5_000])
         module.sync()
         module.put("logs/data.csv", LINES[:10_000])
@@ -135,7 +136,7 @@ def test_bytes_sent_into_the_lock_of_a_dead_session_are_not_written_twice(tmp_pa
         log = world.usr / "logs" / "data.csv"
         log.parent.mkdir()
         log.write_bytes(LINES[:3_000])
-        manager = world.boot(proxy.port, SPEED, upload={**APPEND, "whole_lines": False}, download={"from": ""})
+        manager = world.boot(proxy.port, SPEED, upload={**APPEND, "whole_lines": False}, download=NONE)
         assert manager.run_cycle().ok
         log.write_bytes(LINES[:6_000])
         proxy.set_faults(Fault(CONTROL, how, reply="229", is_link=True))
@@ -148,7 +149,7 @@ def test_bytes_sent_into_the_lock_of_a_dead_session_are_not_written_twice(tmp_pa
 
 def test_files_arrive_as_one_tar_and_only_news_follow(ftpd, flashed):
     module = flashed(ftpd)
-    module.configure(upload=BATCH)
+    module.configure(upload=BATCH, download=NONE)
     put_out(module, FILES)
     module.sync(2)
     assert unpacked(ftpd) == [FILES]
