@@ -100,6 +100,7 @@ class FtpManager:
         self._outbox.device = config["device.id"]
         self._session = None
         self._uploader = None
+        self._leftovers = []  # temp names on the server of batches that were cut
         self._found = None  # generator of Uploads while a scan is under way
         self._batch = []
         self._is_recovered = False
@@ -442,7 +443,7 @@ class FtpManager:
         for rule in outbox.rules("batch"):
             from app.sync.batch import Batcher
 
-            Batcher(*(ports + (self._clock,))).run(rule)
+            Batcher(*(ports + (self._clock, self._leftovers))).run(rule)
 
     def _do_update(self):
         config = self._config

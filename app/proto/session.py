@@ -180,6 +180,12 @@ class Session(Control):
         """True once the server has said 1xx to the transfer under way, or to the last one."""
         return self._has_begun
 
+    def wait_begun(self):
+        """Return when the server has said 1xx to the transfer. Raises what it says in place of that, or that it says nothing."""
+        if not self._has_begun:
+            self._read_preliminary()
+            self._is_asking = True  # the final reply is waited for as well
+
     # --- data
 
     def send_blocks(self, stream, size, buffer, digest=None, progress=None):

@@ -3,12 +3,13 @@
 
 import uhashlib
 
-from app.errors import Error, IntegrityError, PermReply, StorageError
+from app.errors import LATER, Error, IntegrityError, PermReply, StorageError
 from app.proto.parse import error_for, parse_size
 from app.sync.names import render, with_number
 from app.sync.records import PUT_DONE, PUT_INTENT, log_key, name_key
 
 TRIES = 2  # of a file in one cycle: the second under a new name
+LOOK_BYTES = 256  # from the end, for the last end of a line: a larger block may find no room in the heap
 _MISSING = -1
 
 
@@ -103,23 +104,20 @@ class Appender:
 
     def _end_of_lines(self, path, start, size):
         """Where the last whole line between two places ends; `start` if none does."""
-        end = at = start
         stream = self._files.open(path, "rb")
         try:
-            stream.seek(start)
-            while at < size:
-                block = stream.read(min(len(self._buffer), size - at))
-                if not block:
-                    break
-                found = block.rfind(b"\n")
+            while size > start:
+                at = max(start, size - LOOK_BYTES)
+                stream.seek(at)
+                found = stream.read(size - at).rfind(b"\n")
                 if found >= 0:
-                    end = at + found + 1
-                at += len(block)
+                    return at + found + 1
+                size = at
         except OSError:
             raise StorageError("read " + path, step="read")
         finally:
             stream.close()
-        return end
+        return start
 
     # --- sending
 
@@ -137,6 +135,8 @@ class Appender:
                 self._ledger.flush()
             except StorageError as e:  # a full flash: after a cut it would go again, to a new file
                 self._report.trouble(e)
+            digest = uhashlib.sha256()  # of what is there already: read now, while no data connection waits
+            self._files.digest(log.path, log.start, digest, self._buffer)
             at = self._ask(log)
             if not log.start <= at <= log.reach and at != _MISSING:
                 self._leave()
@@ -144,7 +144,10 @@ class Appender:
                 self._report.retrying(log.path, IntegrityError(what, verb="SIZE"))
                 self._begin_again(log)
                 return False
-            self._transfer(log, stream, max(0, at))
+            if at != log.start:  # a part of what was cut is there, or nothing at all
+                digest = uhashlib.sha256()
+                self._files.digest(log.path, max(0, at), digest, self._buffer)
+            self._transfer(log, stream, max(0, at), digest)
         except StorageError:  # in the middle of a transfer
             ftp.close()
             raise
@@ -195,16 +198,17 @@ class Appender:
                 if not ftp.is_open():
                     raise
 
-    def _transfer(self, log, stream, at):
+    def _transfer(self, log, stream, at, digest):
         ftp = self._ftp
         if not ftp.facts.appe:
+            self._check_rest(at)
             ftp.post_transfer([], "STOR " + log.remote, at)
-        if not ftp.open_data():  # it would write the end of the log over its beginning
+        if not ftp.open_data():
             ftp.close()
-            raise PermReply("neither APPE nor REST works there", verb="REST", advice="send the file with mode = whole")
+            raise self._no_way()
+        if at < log.reach:  # a session that a cut left behind may keep the file locked: bytes sent into that arrive after others
+            ftp.wait_begun()
         self._report.file("up", log.path, log.end - at)
-        digest = uhashlib.sha256()
-        self._files.digest(log.path, at, digest, self._buffer)
         stream.seek(at)
         ftp.send_blocks(stream, log.end - at, self._buffer, digest, self._report.progress)
         ftp.finish()
@@ -214,16 +218,30 @@ class Appender:
         else:
             self._arrived = log
 
+    def _check_rest(self, at):
+        """STOR goes only where REST works: alone it writes the end of the log over its beginning. A round trip more."""
+        if at:
+            self._ftp.post(["REST %d" % at])
+            if self._ftp.reply()[0] != 350:
+                raise self._no_way()
+
+    def _no_way(self):
+        return PermReply("neither APPE nor REST works there", verb="REST", advice="send the file with mode = whole")
+
     def _judge(self):
         """The size on the server decides whether the last one has arrived."""
         log, self._arrived = self._arrived, None
         code, text = self._ftp.reply()
-        if code == 213 and parse_size(text) == log.end:
+        size = parse_size(text) if code == 213 else _MISSING
+        if size == log.end:
             self._ledger.put(PUT_DONE, log.key, log.end, log.digest, log.serial, log.generation)
             self._report.sent(log.path, log.remote, log.end - log.start, log.key)
             return
         error = IntegrityError("the server answers %s, not %d bytes" % (text, log.end), verb="SIZE", code=code)
-        self._begin_again(log)
+        if log.start <= size < log.end:
+            error.action = LATER  # cut short; the intent is on record, and the next cycle goes on from there
+        else:
+            self._begin_again(log)
         self._report.failed("up", log.path, log.key, log.digest, error)
 
     def _fail(self, log, error):

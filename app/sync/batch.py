@@ -12,13 +12,14 @@ from app.sync.records import BATCHED, CANCEL, PUT_DONE, PUT_VERIFIED, Entry, bat
 from app.sync.rules import temp_name
 from app.sync.tar import Tar, tar_size, why_untarable
 
+LEFTOVERS = 8  # temp names that are remembered
 _UNKNOWN = -2
 
 
 class Batcher:
     """Sends through an open session, a batch at a time."""
 
-    def __init__(self, session, files, ledger, report, buffer, folders, outbox, clock):
+    def __init__(self, session, files, ledger, report, buffer, folders, outbox, clock, leftovers):
         self._ftp = session
         self._files = files
         self._ledger = ledger
@@ -27,6 +28,7 @@ class Batcher:
         self._folders = folders
         self._outbox = outbox
         self._clock = clock
+        self._leftovers = leftovers  # temp names of batches that were cut in this boot; outlives the session
 
     def run(self, rule):
         """Send what is new of a rule. Raises what ends the session; what concerns a batch or a file goes to the report."""
@@ -87,8 +89,15 @@ class Batcher:
         temp = temp_name(name, digest)
         missing = self._folders.missing(name)
         tar = Tar(self._files, members, self._clock.seconds() or 0)
+        stale = self._leftovers[:]
         try:
-            ftp.post_transfer(["MKD " + path for path in missing], "STOR " + temp)
+            self._leftovers.append(temp)
+            if len(self._leftovers) > LEFTOVERS:
+                self._leftovers.pop(0)
+            ftp.post_transfer(["DELE " + path for path in stale] + ["MKD " + path for path in missing], "STOR " + temp)
+            for path in stale:
+                ftp.reply()
+                self._forget(path)
             for path in missing:
                 self._folders.note(path, ftp.reply()[0])
             ftp.open_data()
@@ -109,6 +118,7 @@ class Batcher:
                 what = "the server holds %s of %d bytes" % (found if found >= 0 else "none", size)
                 raise IntegrityError(what, verb="SIZE", code=code)
             self._note(members, folder, Entry(PUT_VERIFIED, key, size, digest, serial))
+            self._forget(temp)  # from here on the ledger knows it
             self._rename(temp, name)
         except StorageError:  # in the middle of a transfer
             ftp.close()
@@ -131,6 +141,10 @@ class Batcher:
                     self._outbox.put_away(rule, path)
             self._report.sent(path, name + ":" + relative, size, put_key(path, remote))
         return True
+
+    def _forget(self, temp):
+        if temp in self._leftovers:
+            self._leftovers.remove(temp)
 
     def _note(self, members, folder, batch):
         self._ledger.flush()

@@ -53,8 +53,10 @@ class Outbox:
     def rules(self, mode):
         return [rule for rule in self._rules if rule["from"] and rule["mode"] == mode]
 
-    def files_of(self, rule):
-        """Yield (path, size in bytes, path below `from`) of every file that a rule selects."""
+    def files_of(self, rule, is_reverse=None):
+        """Yield (path, size in bytes, path below `from`) of every file that a rule selects, in its order or in that of names."""
+        if is_reverse is None:
+            is_reverse = rule["order"] == "reverse"
         top = rule["from"].rstrip("/")
         if self._files.size(mount_of(top)) is None:  # a card that is not in: what was on it is not gone
             self.is_all_seen = False
@@ -62,7 +64,7 @@ class Outbox:
         def is_skipped(path):
             return is_protected(path) or self._is_away(path)
 
-        for path, size in walk(self._files, top, is_skipped, self._too_deep, 0, rule["order"] == "reverse"):
+        for path, size in walk(self._files, top, is_skipped, self._too_deep, 0, is_reverse):
             relative = path[len(top) + 1 :]
             if is_selected(relative, rule["include"], rule["exclude"]):
                 yield path, size, relative
@@ -237,7 +239,7 @@ class Outbox:
         for rule in self.rules("whole") + self.rules("batch"):
             if mount_of(rule["from"]) != mount:
                 continue
-            for path, size, relative in self.files_of(rule):
+            for path, size, relative in self.files_of(rule, False):  # the first by name go first
                 done = self._ledger.find(put_key(path, self.target(rule, relative)[2]))
                 is_sent = done and done.is_of(size, self._files.digest8(path, size, self._buffer))
                 yield Candidate(path, size, done.stamp if is_sent else None, rule["drop_unsent"])

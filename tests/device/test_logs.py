@@ -108,7 +108,7 @@ def test_a_server_without_appe_gets_it_by_rest_and_stor(log, ftpd):
     for count in (1000, 20_000, 30_000):
         log(count)
     assert there(ftpd) == {"data.csv": whole_lines(30_000)}
-    assert len(ftpd.arguments("REST")) == 2
+    assert len(ftpd.arguments("REST")) == 4  # asked for, and then used
 
 
 def test_a_server_with_neither_appe_nor_rest_loses_nothing_of_what_it_had(log, ferry, ftpd):
