@@ -73,7 +73,7 @@ SCHEMA = (
         "{device}",
         (0, 200),
         "",
-        "folder on the server, or the whole name if {path}, {name} or {stem} is in it",
+        "folder on the server, or the whole name if {path}, {name}, {stem} or {ext} is in it",
     ),
     ("upload.include", "list", (), (0, 32), "patterns", "only files that match one of these; empty = all"),
     ("upload.exclude", "list", (), (0, 32), "patterns", "never files that match one of these"),

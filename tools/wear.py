@@ -23,7 +23,7 @@ FORMULA = (
 )
 _SILENCE_S = 60
 
-_SMALL_BYTES, _LARGE_BYTES, _SERIES = 300, 40_000, 20
+_SMALL_BYTES, _LARGE_BYTES, _SERIES = 300, 40_000, 10
 _ALONE_COUNT = 150  # enough for a compaction of the ledger
 _DOWN_COUNT = 10
 

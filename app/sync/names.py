@@ -1,5 +1,5 @@
-# Names on the server, from the template upload.to; pure. A template without {path}, {name} or {stem} is a folder: the file's path
-# below `from` is put behind it.
+# Names on the server, from the template upload.to; pure. A template without {path}, {name}, {stem} or {ext} is a folder: the
+# file's path below `from` is put behind it.
 
 # What stands for the same text at every try, and what does not: the second kind is noted in the ledger with the upload.
 STABLE = ("device", "imei", "path", "dir", "name", "stem", "ext")
@@ -27,7 +27,7 @@ def whole(template):
     """The pieces of a template; for one that names a folder, with the file's path behind it."""
     pieces = parse(template)
     names = [piece for i, piece in enumerate(pieces) if i % 2]
-    if "path" in names or "name" in names or "stem" in names:
+    if "path" in names or "name" in names or "stem" in names or "ext" in names:
         return pieces
     return parse(template.rstrip("/") + "/{path}" if template else "{path}")
 

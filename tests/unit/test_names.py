@@ -25,6 +25,7 @@ def name(template, relative="sub/a.csv", **more):
         ("x/{name}", "x/a.csv"),
         ("x/{dir}/{stem}-new{ext}", "x/sub/a-new.csv"),
         ("{path}.gz", "sub/a.csv.gz"),
+        ("{imei}{ext}", "1234.csv"),
     ],
 )
 def test_a_template_without_the_files_name_is_a_folder(to, expected):

@@ -42,7 +42,7 @@ def _path(template, relative):
 
 def _whole(template):
     """A template that names a folder stands for what is in it."""
-    if re.search(r"\{(path|name|stem)\}", template):
+    if re.search(r"\{(path|name|stem|ext)\}", template):
         return template
     return f"{template.rstrip('/')}/{{path}}" if template else "{path}"
 
