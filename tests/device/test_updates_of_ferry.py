@@ -5,7 +5,7 @@ import pytest
 
 from tests.device.test_updates import RESTART, boot_as_it_is, module, publisher
 from tools import sizes
-from tools.device_files import ROOT, device_files
+from tools.device_files import ROOT, device_files, squeezed
 
 __all__ = ["module", "publisher"]
 
@@ -22,10 +22,13 @@ def code_on_flash(module):
 
 
 def source():
-    return {name: (ROOT / name).read_bytes() for name in CODE}
+    """{name below /usr: content} as it is published."""
+    return {name: squeezed((ROOT / name).read_text()).encode() for name in CODE}
 
 
 def test_the_code_that_is_there_already_is_not_fetched(module, publisher):
+    for name, content in source().items():
+        module.put(name, content)
     publisher({}, "--ferry")
     boot = boot_as_it_is(module)
     assert "1 files new, 0 removed" in boot.text  # main.py: the tests boot one with a line of their own before it
