@@ -174,16 +174,16 @@ class Sweep:
 
     def _judge_module(self, found):
         wrong = []
-        for path, fact in found["after_cut"].items():
+        for path, seen in found["after_cut"].items():
             versions = self._scenario.versions(path.removeprefix("/usr/"))
-            if versions and fact not in [fact(content) for content in versions]:
+            if versions and seen not in [fact(content) for content in versions]:
                 wrong.append(f"after the cut {path} is neither the old nor the new one")
         for name in self._scenario.then if self._scenario.after == "keep" and not self._is_leaky else ():
             if "/usr/" + name not in found["after_cut"]:
                 wrong.append(f"after the cut /usr/{name} is gone")
         wanted = {"/usr/" + name: fact(content) for name, content in self._scenario.module_files().items()}
         if self._is_leaky:
-            wanted = {path: fact for path, fact in wanted.items() if path in found["files"]}
+            wanted = {path: told for path, told in wanted.items() if path in found["files"]}
         return wrong + differences("the module", wanted, found["files"])
 
     @property
