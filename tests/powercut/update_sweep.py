@@ -2,7 +2,8 @@
 
 import shutil
 
-from tests.powercut.sweep import Sweep, differences, digest_of, fact
+from tests.powercut.server import digest_of
+from tests.powercut.sweep import Sweep, differences, fact
 from tests.powercut.updates import UPDATES, USER
 
 _FIRMWARE_FILE = "/usr/system_config.json"
