@@ -16,6 +16,10 @@ CONFIG = "/usr/config.json"
 
 def finish_update():
     """Before anything else of Ferry is loaded: put in place what a cut left half done. Returns what happened, or ""."""
+    try:
+        uos.remove("/usr/.ferry/none")  # any change makes littlefs 2 settle a rename that was cut; until then it hides names
+    except OSError:
+        pass  # there is no such file, and on lfs1 nothing to settle
     for name in ("apply", "trial"):
         try:
             uos.stat("/usr/.ferry/" + name)

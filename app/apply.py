@@ -12,8 +12,9 @@ FOLDER = "/usr/.ferry/"
 JOURNAL = FOLDER + "apply"
 TRIAL = FOLDER + "trial"
 REFUSED = FOLDER + "refused"
-# Without these nobody could finish the work: they are copied aside, not moved, so that they are there at any moment.
-_VITAL = ("/usr/main.py", "/usr/app/apply.py", "/usr/app/apply.mpy")
+# Without what lies here nobody could finish the work: it is copied aside, not moved. littlefs 2 hides the neighbours of a file
+# whose move into another folder was cut, until something is changed; so nothing is ever moved out of these two.
+_VITAL = ("/usr", "/usr/app")
 _COPY_BYTES = 1024
 
 
@@ -21,7 +22,9 @@ def exists(path):
     try:
         uos.stat(path)
         return True
-    except OSError:
+    except OSError as e:
+        if e.args[0] not in (2, 20):
+            raise
         return False
 
 
@@ -94,7 +97,7 @@ def _move(source, target, backup):
     if source and not exists(source):
         return  # done before the cut
     if backup and exists(target) and not exists(backup):
-        if target in _VITAL:
+        if target.rsplit("/", 1)[0] in _VITAL:
             _copy(target, backup)
         else:
             uos.rename(target, backup)
@@ -119,9 +122,11 @@ def run(journal):
                 "moves": journal["moves"],
             },
         )
-    elif journal.get("is_back"):
-        write(REFUSED, {"version": journal["version"]})
-        _remove(TRIAL)
+    else:
+        if journal.get("is_back"):
+            write(REFUSED, {"version": journal["version"]})
+        if journal.get("ends_trial"):
+            _remove(TRIAL)
     uos.remove(JOURNAL)
 
 
@@ -142,7 +147,7 @@ def boot():
     journal = read(JOURNAL)
     if journal:
         run(journal)
-        told = "finished the %s of version %d" % ("return" if journal.get("is_back") else "update", journal["version"])
+        told = "finished the %s of version %d" % (journal["what"], journal["version"])
     trial = read(TRIAL)
     if trial:
         trial["boots"] += 1
@@ -156,21 +161,25 @@ def boot():
 
 def go_back(trial):
     """Put everything back as it was before the set on trial, and refuse its version from now on."""
-    moves = []
+    kept, new = [], []
     for source, target, backup in trial["moves"]:
         if backup and exists(backup):
-            moves.append([backup, target, ""])
+            kept.append([backup, target, ""])
         elif source:
-            moves.append(["", target, ""])  # it was new
-    journal = {"version": trial["version"], "moves": moves, "is_back": True}
-    write(JOURNAL, journal)
-    run(journal)
+            new.append(["", target, ""])
+    # What was there comes back first: of app/apply.py and app/apply.mpy there must be one at any moment.
+    _end_trial({"version": trial["version"], "moves": kept + new, "what": "return", "is_back": True})
 
 
 def confirm():
     """The set on trial has proved itself: what it replaced may go."""
     trial = read(TRIAL)
-    _remove(TRIAL)
-    for _, _, backup in trial["moves"] if trial else ():
-        if backup:
-            _remove(backup)
+    if trial:
+        moves = [["", backup, ""] for _, _, backup in trial["moves"] if backup]
+        _end_trial({"version": trial["version"], "moves": moves, "what": "confirmation"})
+
+
+def _end_trial(journal):
+    journal["ends_trial"] = True
+    write(JOURNAL, journal)
+    run(journal)

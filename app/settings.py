@@ -12,6 +12,8 @@ def changed(raw, values):
         data = ujson.loads(raw.decode())
     except ValueError:
         raise ConfigError(["config.json: broken JSON"])
+    if not isinstance(data, dict):
+        raise ConfigError(["config.json: must be an object { }"])
     for key in values:
         section, name = key.split(".")
         if not isinstance(data.get(section, {}), dict):

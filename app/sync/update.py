@@ -8,7 +8,7 @@ import ustruct
 from app.errors import PARK, ConfigError, Error, IntegrityError, PermReply, StorageError
 from app.proto.parse import parse_size
 from app.sync.manifest import MANIFEST_BYTES, ManifestError, mounts_of, parse, why_not_here
-from app.sync.records import GET_DONE, UPDATE, UPDATE_KEY, Entry, digest8, get_key
+from app.sync.records import GET_DONE, GET_INTENT, UPDATE, UPDATE_KEY, Entry, digest8, get_key
 from app.sync.rules import STATE_FOLDER, is_own_code, mount_of
 from app.sync.staging import clear_staged, staged_path
 
@@ -113,6 +113,8 @@ class Updater:
                 text = self._check_settings(manifest["settings"])
             except ConfigError as e:
                 raise ManifestError("its settings: " + "; ".join(e.problems))
+            if self._files.size(CONFIG) == len(text) and self._files.read(CONFIG, len(text)) == text:
+                text = b""  # a cut came between their coming into force and the ledger
         wanted = [entry for entry in manifest["files"] if not self._is_in_place(entry)]
         missing = [entry for entry in wanted if not self._is_staged(entry)]
         self._check_room(missing, len(text))
@@ -131,9 +133,11 @@ class Updater:
             for i, move in enumerate(moves):
                 move[2] = self._backup_path(move[1], i)
         self._ledger.flush()
-        self._ledger.write(self._records(manifest, removed))
+        # Until the set is in place the old files are the ones that came from the server, from then on the new ones.
+        self._ledger.write(self._records(wanted, GET_INTENT))
         if moves:
             self._begin(version, moves, is_trial)
+        self._ledger.write(self._records(manifest["files"], GET_DONE))
         self._ledger.write([Entry(UPDATE, UPDATE_KEY, version, b"", stamp)])
         for mount in mounts_of(manifest):
             clear_staged(self._files, mount)
@@ -141,7 +145,7 @@ class Updater:
         return version if is_trial else 0
 
     def _begin(self, version, moves, is_trial):
-        journal = {"version": version, "moves": moves}
+        journal = {"version": version, "moves": moves, "what": "update"}
         if is_trial:
             journal["trial_boots"] = self._config["update.trial_boots"]
         try:
@@ -152,12 +156,12 @@ class Updater:
     def _backup_path(self, path, number):
         return mount_of(path) + "/" + STATE_FOLDER + "/%d.old" % number
 
-    def _records(self, manifest, removed):
+    def _records(self, entries, kind):
         """What comes from the server is no news to it: the next scan must not send it back."""
-        for entry in manifest["files"]:
+        for entry in entries:
             if not is_own_code(entry["path"]):
-                digest = ubinascii.unhexlify(entry["sha256"])[:8]
-                yield Entry(GET_DONE, get_key(entry["path"]), entry["size"], digest, manifest["version"])
+                digest = ubinascii.unhexlify(entry["sha256"])
+                yield Entry(kind, get_key(entry["path"]), entry["size"], digest[:8], _stamp(entry))
 
     def _is_in_place(self, entry):
         """True if the file is there already. Raises if what is there must not be replaced."""
@@ -263,9 +267,12 @@ class Updater:
         return splitter.bad
 
 
+def _stamp(entry):
+    return ustruct.unpack(">I", ubinascii.unhexlify(entry["sha256"])[:4])[0]
+
+
 def _staged(entry):
-    stamp = ustruct.unpack(">I", ubinascii.unhexlify(entry["sha256"])[:4])[0]
-    return staged_path(entry["path"], stamp)
+    return staged_path(entry["path"], _stamp(entry))
 
 
 def _first_run(entries, held):

@@ -13,6 +13,8 @@ from app.proto.reply import REPLY_BYTES, TEXT_BYTES, ReplyReader, printable
 from app.proto.session import LINE_BYTES, _Lines
 from app.sync.download import BATCH, _Batch
 from app.sync.ledger import _SLOT, Ledger
+from app.sync.manifest import ManifestError, mounts_of, why_not_here
+from app.sync.manifest import parse as parse_manifest
 from app.sync.records import HEADER, MAGIC, RECORD_BYTES, VERSION, Entry, _check, decode, encode
 from tests.fakes import MemoryFiles
 
@@ -201,7 +203,29 @@ def settings(raw):
     _parse_settings(json.dumps(sections).encode())
 
 
-TARGETS = {target.__name__: target for target in (replies, texts, listings, records, settings)}
+def _parse_manifest(raw):
+    try:
+        found = parse_manifest(raw, "")
+    except ManifestError as e:
+        assert str(e)
+        return
+    assert found["version"] > 0
+    assert all(mount.startswith("/") for mount in mounts_of(found))
+    assert why_not_here(found, "m1", 0) is None or found["devices"] or found["share"] < 100
+
+
+def manifests(raw):
+    """As a file, and behind a right first line; nothing that the fuzzer makes is signed."""
+    for text in (raw, b"FERRY1 -\n" + raw):
+        _parse_manifest(text)
+        try:
+            parse_manifest(text, "key")
+        except ManifestError:
+            continue
+        raise AssertionError("it was taken without a signature")
+
+
+TARGETS = {target.__name__: target for target in (replies, texts, listings, records, settings, manifests)}
 
 # Where the search begins.
 SEEDS = {
@@ -226,6 +250,12 @@ SEEDS = {
     "records": [
         sorted_count + b"".join(b"\1" + encode(Entry(kind, b"same key"), 0, 0)[:BODY_BYTES] for kind in range(1, 9))
         for sorted_count in (b"\0", b"\4")
+    ],
+    "manifests": [
+        b'{"version":2,"files":[{"path":"/usr/a","size":1,"sha256":"'
+        + b"0" * 64
+        + b'","at":0}],"pack":{"name":"p","size":1}}',
+        b'{"version":2,"delete":["/usr/a"],"settings":{"a.b":1},"expires":1,"devices":["m*"],"share":50}',
     ],
     "settings": [
         b'{"server": {"host": "h", "port": 21, "tls": "off"}, "upload": [{"from": "/usr/data"}]}',

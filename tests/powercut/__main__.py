@@ -5,11 +5,13 @@ import tempfile
 from pathlib import Path
 
 from tests.powercut.sweep import Cut, Sweep
+from tests.powercut.update_sweep import UpdateSweep
 
 
 def main(name, fs, at, kind, again="0", seed="0"):
     cut = Cut(int(at), kind == "torn", int(again), int(seed))
-    with tempfile.TemporaryDirectory() as folder, Sweep(name, fs, Path(folder)) as sweep:
+    kind_of = UpdateSweep if name in UpdateSweep.SCENARIOS else Sweep
+    with tempfile.TemporaryDirectory() as folder, kind_of(name, fs, Path(folder)) as sweep:
         wrong, found = sweep.check(cut)
     print("\n".join(found["log"]))
     print(f"changes {found['changes']}, cut again {found.get('again', False)}")

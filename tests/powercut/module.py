@@ -1,10 +1,10 @@
 # Runs on MicroPython: a module whose power is cut again and again, each time for real: the app's objects go, the file system
 # is mounted anew from what was left in the image. One JSON line per order on stdin, one per answer on stdout; started and
-# told what to do by sweep.py. `micropython module.py PLAN.json`.
+# told what to do by sweep.py. `micropython module.py PLAN.json`. flashed.py is this with the app on the flash as well.
 import json
 import sys
 
-sys.path.insert(0, sys.argv[2])  # tools/sim
+sys.path.append(sys.argv[2])  # tools/sim, behind the folder of this file: both have a module.py
 
 import boot
 import image
@@ -27,9 +27,12 @@ class Module:
 
     # --- power
 
-    def switch_on(self, user: str, cut_at: int = 0, torn: bool = False, seed: int = 0) -> None:
+    def power_on(self, cut_at: int = 0, torn: bool = False, seed: int = 0) -> None:
         self.device = nor.Nor("/.work/image", self._plan["fs"], cut_at, torn, seed)
         vfs.mount(nor.file_system(self.device, self._plan["fs"]), "/usr")
+
+    def switch_on(self, user: str, cut_at: int = 0, torn: bool = False, seed: int = 0) -> None:
+        self.power_on(cut_at, torn, seed)
         self.config["server.user"] = user
         clock = Clock()
         self.log = Log(clock, "info", _lines.append)
@@ -65,11 +68,7 @@ class Module:
 
     def prepare(self, order: dict) -> dict:
         """A new image with the files of "before" in step, those of "then" on top, and the flash in the state to start from."""
-        nor.make_image("/.work/image", self._plan["fs"], self._plan["size_bytes"])
-        self.device = nor.Nor("/.work/image", self._plan["fs"])
-        vfs.mount(nor.file_system(self.device, self._plan["fs"]), "/usr")
-        overlay("/.work/before", "/usr")
-        self.switch_off()
+        self.flash()
         self.switch_on("base")
         results = [self.manager.run_cycle() for _ in range(2)]
         self.switch_off()
@@ -82,6 +81,13 @@ class Module:
         free = Files().free_blocks("/usr")
         self.switch_off()
         return {"ok": all(result.ok for result in results), "free_blocks": free, "log": _lines[-30:]}
+
+    def flash(self) -> None:
+        """A new image with the files of "before"."""
+        nor.make_image("/.work/image", self._plan["fs"], self._plan["size_bytes"])
+        self.power_on()
+        overlay("/.work/before", "/usr")
+        self.switch_off()
 
     def stale(self, count: int) -> None:
         """Records in the ledger that a compaction takes out."""
@@ -159,14 +165,14 @@ def vfs_entries(folder: str) -> list:
     return list(uos.ilistdir(folder))
 
 
-def contents(folder: str) -> dict:
-    """{path: [size, start of the sha256]} of every file below `folder` that is not of the state folder."""
+def contents(folder: str, skipped: tuple = (".ferry", "app")) -> dict:
+    """{path: [size, start of the sha256]} of every file below `folder` that is in none of the skipped folders."""
     found = {}
     for entry in vfs_entries(folder):
         path = folder + "/" + entry[0]
         if entry[1] == _FOLDER:
-            if entry[0] not in (".ferry", "app"):
-                found.update(contents(path))
+            if entry[0] not in skipped:
+                found.update(contents(path, skipped))
             continue
         digest = uhashlib.sha256()
         size = Files().size(path)
@@ -196,7 +202,7 @@ def copy_image(source: str, target: str) -> None:
             new.write(block)
 
 
-def start(plan: dict) -> None:
+def start(plan: dict) -> boot.Firmware:
     """The firmware's modules and the app's, once: only what lies on flash and in objects is lost in a cut."""
     global main, Clock, Files, Log, Ledger, LEDGER, PUT_DONE, StorageError, uhashlib, ubinascii, _world, _flash
     import builtins
@@ -226,19 +232,28 @@ def start(plan: dict) -> None:
 
     files.open = _flash.open_file
     Module.config = check_all(plan["config"])
+    return firmware
+
+
+def read_plan() -> dict:
+    with open(sys.argv[1]) as source:
+        return json.load(source)
+
+
+def obey(made: Module) -> None:
+    """Order after order, until there are no more."""
+    while True:
+        line = sys.stdin.readline()
+        if not line:
+            break
+        order = json.loads(line)
+        say(made.prepare(order) if order["what"] == "prepare" else made.cut(order))
 
 
 _lines = []
 _buffer = bytearray(4096)
 
 if __name__ == "__main__":
-    with open(sys.argv[1]) as source:
-        _plan = json.load(source)
+    _plan = read_plan()
     start(_plan)
-    _module = Module(_plan)
-    while True:
-        _line = sys.stdin.readline()
-        if not _line:
-            break
-        _order = json.loads(_line)
-        say(_module.prepare(_order) if _order["what"] == "prepare" else _module.cut(_order))
+    obey(Module(_plan))

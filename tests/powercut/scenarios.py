@@ -114,4 +114,3 @@ SCENARIOS = {
     "batches": Scenario(before={"data/b.bin": b"older", "old.txt": b"in step"}, then=_SMALL, mode="batch"),
     "batches-deleted-after": Scenario(then=_SMALL, mode="batch", after="delete"),
 }
-# Settings and whole sets from the server join here when Ferry applies them.

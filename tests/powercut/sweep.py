@@ -16,7 +16,6 @@ from tools.device_files import ROOT
 from tools.sim.child import find_interpreter
 
 HEAP = "2M"  # the block device and the harness beside the app; what the app itself needs is measured elsewhere
-SIZE_BYTES = 384 * 1024
 HANG_S = 60
 MOST_TARS = 2  # that hold a file: a cut of the record of what was in a batch lets the rest of it go again
 _BATCH = re.compile(rf"{DEVICE}/batch-\d{{8}}\.tar")
@@ -41,8 +40,12 @@ class Cut:
 class Sweep:
     """One scenario on one file system; a context manager. `check(cut)` -> (list of what is wrong, was there a cut at all)."""
 
+    SCENARIOS = SCENARIOS
+    PROGRAM = "module.py"
+    SIZE_BYTES = 384 * 1024
+
     def __init__(self, name, fs, folder):
-        self._scenario = SCENARIOS[name]
+        self._scenario = self.SCENARIOS[name]
         self.name, self.fs = name, fs
         self._folder = folder
         self._server = Server(folder / "server")
@@ -51,19 +54,25 @@ class Sweep:
     def __enter__(self):
         for path in ("root/usr", "root/bak", "server/base/updates", "work"):
             (self._folder / path).mkdir(parents=True)
-        self._write(self._folder / "work" / "before", self._scenario.before)
-        self._write(self._folder / "work" / "then", self._scenario.then)
         self._write(self._folder / "server" / "base", self._scenario.before_server)
         self._server.__enter__()
-        self._start()
         work = self._folder / "work"
-        found = self._order(
-            what="prepare", stale_records=self._scenario.stale_records, free_blocks=self._scenario.free_blocks
-        )
+        self._write_module_files(work)
+        self._start()
+        found = self._prepare()
         assert found["ok"], "\n".join(found["log"])
         shutil.copyfile(work / "image", work / "base")
         self._write(self._folder / "server" / "base", self._scenario.then_server)
         return self
+
+    def _write_module_files(self, work):
+        self._write(work / "before", self._scenario.before)
+        self._write(work / "then", self._scenario.then)
+
+    def _prepare(self):
+        return self._order(
+            what="prepare", stale_records=self._scenario.stale_records, free_blocks=self._scenario.free_blocks
+        )
 
     def __exit__(self, *_):
         self._process.kill()
@@ -74,12 +83,12 @@ class Sweep:
 
     def changes(self):
         """Programs and erases of the whole thing without a cut: there are as many cut points."""
-        found = self._run(Cut(0))
-        return found["changes"], self._judge(found, f"p{self._number}")
+        found, user = self._run(Cut(0))
+        return found["changes"], self._judge(found, user)
 
     def check(self, cut):
-        found = self._run(cut)
-        wrong = self._judge(found, f"p{self._number}")
+        found, user = self._run(cut)
+        wrong = self._judge(found, user)
         if not found["cut"]:
             wrong.append("the power did not go")
         return wrong, found
@@ -90,7 +99,7 @@ class Sweep:
         work, stubs = self._folder / "work", ROOT / "tools" / "qpycom_stubs"
         plan = {
             "fs": self.fs,
-            "size_bytes": SIZE_BYTES,
+            "size_bytes": self.SIZE_BYTES,
             "work": str(work),
             "code": str(ROOT),
             "config": self._scenario.config(self._server.port),
@@ -98,7 +107,7 @@ class Sweep:
         }
         (work / "plan.json").write_text(json.dumps(plan))
         interpreter = find_interpreter(None, HEAP)
-        command = [interpreter.path, "-X", f"heapsize={HEAP}", str(ROOT / "tests" / "powercut" / "module.py")]
+        command = [interpreter.path, "-X", f"heapsize={HEAP}", str(ROOT / "tests" / "powercut" / self.PROGRAM)]
         self._process = subprocess.Popen(
             [*command, str(work / "plan.json"), str(ROOT / "tools" / "sim")],
             stdin=subprocess.PIPE,
@@ -121,20 +130,24 @@ class Sweep:
         while True:
             line = self._lines.get(timeout=HANG_S)
             if not line.startswith("{"):
-                noise.append(line)
-                assert line, f"the module's process ended:\n{''.join(noise)}"
+                assert line, "the module's process ended:\n" + "\n".join(noise)
+                noise.append(line.rstrip("\n"))
                 continue
             answer = json.loads(line)
             if "wait" not in answer:
-                return answer
+                return {"log": noise, **answer}
             self._server.settle()
             self._process.stdin.write("\n")
 
     def _run(self, cut):
-        self._number += 1
-        user = f"p{self._number}"
+        user = self._next_user()
         shutil.copytree(self._folder / "server" / "base", self._folder / "server" / user)
-        return self._order(what="cut", user=user, at=cut.at, torn=cut.torn, again=cut.again, seed=cut.seed)
+        order = {"at": cut.at, "torn": cut.torn, "again": cut.again, "seed": cut.seed}
+        return self._order(what="cut", user=user, **order), user
+
+    def _next_user(self):
+        self._number += 1
+        return f"p{self._number}"
 
     @staticmethod
     def _write(folder, files):
@@ -161,17 +174,17 @@ class Sweep:
 
     def _judge_module(self, found):
         wrong = []
-        for path, fact in found["after_cut"].items():
+        for path, seen in found["after_cut"].items():
             versions = self._scenario.versions(path.removeprefix("/usr/"))
-            if versions and fact not in [_fact(content) for content in versions]:
+            if versions and seen not in [fact(content) for content in versions]:
                 wrong.append(f"after the cut {path} is neither the old nor the new one")
         for name in self._scenario.then if self._scenario.after == "keep" and not self._is_leaky else ():
             if "/usr/" + name not in found["after_cut"]:
                 wrong.append(f"after the cut /usr/{name} is gone")
-        wanted = {"/usr/" + name: _fact(content) for name, content in self._scenario.module_files().items()}
+        wanted = {"/usr/" + name: fact(content) for name, content in self._scenario.module_files().items()}
         if self._is_leaky:
-            wanted = {path: fact for path, fact in wanted.items() if path in found["files"]}
-        return wrong + _differences("the module", wanted, found["files"])
+            wanted = {path: told for path, told in wanted.items() if path in found["files"]}
+        return wrong + differences("the module", wanted, found["files"])
 
     @property
     def _is_leaky(self):
@@ -184,16 +197,16 @@ class Sweep:
         wrong = []
         if self._scenario.mode == "batch":
             files, wrong = self._unpacked(files)
-        there = {name: _fact(content) for name, content in files.items()}
-        wanted = {name: _fact(content) for name, content in self._scenario.server_files().items()}
-        wrong += _differences("the server", wanted, there)
+        there = {name: fact(content) for name, content in files.items()}
+        wanted = {name: fact(content) for name, content in self._scenario.server_files().items()}
+        wrong += differences("the server", wanted, there)
         renamed = set()
         for what, path, *digest in self._server.heard.pop(user, []):
             temp = _TEMP.fullmatch(path)
             if what == "RNTO":
                 renamed.add((path, digest[0][:8]))
                 versions = self._scenario.versions(path.removeprefix(DEVICE + "/"))
-                if not _BATCH.fullmatch(path) and digest[0] not in [_fact(content)[1] for content in versions]:
+                if not _BATCH.fullmatch(path) and digest[0] not in [fact(content)[1] for content in versions]:
                     wrong.append(f"{path} on the server was made of something else")
             elif temp and (temp[1] + temp[3], temp[2]) in renamed:
                 wrong.append(f"{temp[1]}{temp[3]} had arrived and was sent again")
@@ -220,11 +233,11 @@ class Sweep:
         return unpacked, wrong
 
 
-def _fact(content):
+def fact(content):
     return [len(content), hashlib.sha256(content).hexdigest()[:16]]
 
 
-def _differences(side, wanted, found):
+def differences(side, wanted, found):
     wrong = [f"{side} lacks {name}" for name in wanted.keys() - found.keys()]
     wrong += [f"{side} has {name}, which should not be there" for name in found.keys() - wanted.keys()]
     return wrong + [f"{name} differs on {side}" for name in wanted.keys() & found.keys() if wanted[name] != found[name]]
