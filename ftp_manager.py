@@ -461,7 +461,7 @@ class FtpManager:
                 self._outbox.is_all_seen = False
             elif self._report.result.down_count and not self._report.result.error:
                 clear_staged(self._files, mount_of(config["download.to"]))
-        if config["update.from"]:
+        if config["update.from"] and not self._is_on_trial:  # one at a time
             self._take_update()
         self._session.settle()
         return "fetched"

@@ -14,7 +14,7 @@ TRIAL = FOLDER + "trial"
 REFUSED = FOLDER + "refused"
 # Without what lies here nobody could finish the work: it is copied aside, not moved. littlefs 2 hides the neighbours of a file
 # whose move into another folder was cut, until something is changed; so nothing is ever moved out of these two.
-_VITAL = ("/usr", "/usr/app")
+VITAL = ("/usr", "/usr/app")
 _COPY_BYTES = 1024
 
 
@@ -97,7 +97,7 @@ def _move(source, target, backup):
     if source and not exists(source):
         return  # done before the cut
     if backup and exists(target) and not exists(backup):
-        if target.rsplit("/", 1)[0] in _VITAL:
+        if target.rsplit("/", 1)[0] in VITAL:
             _copy(target, backup)
         else:
             uos.rename(target, backup)

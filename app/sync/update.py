@@ -117,7 +117,7 @@ class Updater:
                 text = b""  # a cut came between their coming into force and the ledger
         wanted = [entry for entry in manifest["files"] if not self._is_in_place(entry)]
         missing = [entry for entry in wanted if not self._is_staged(entry)]
-        self._check_room(missing, len(text))
+        self._check_room(wanted, missing, len(text))
         self._fetch(manifest["pack"], [entry for entry in missing if "at" in entry])
         for entry in missing:
             if "at" not in entry:
@@ -135,8 +135,8 @@ class Updater:
         self._ledger.flush()
         # Until the set is in place the old files are the ones that came from the server, from then on the new ones.
         self._ledger.write(self._records(wanted, GET_INTENT))
-        if moves:
-            self._begin(version, moves, is_trial)
+        if moves and not self._begin(version, moves, is_trial):
+            return version  # the boot goes on with it, and the next cycle finds everything in place
         self._ledger.write(self._records(manifest["files"], GET_DONE))
         self._ledger.write([Entry(UPDATE, UPDATE_KEY, version, b"", stamp)])
         for mount in mounts_of(manifest):
@@ -145,13 +145,19 @@ class Updater:
         return version if is_trial else 0
 
     def _begin(self, version, moves, is_trial):
+        """False if it stopped behind the point of no return."""
         journal = {"version": version, "moves": moves, "what": "update"}
         if is_trial:
             journal["trial_boots"] = self._config["update.trial_boots"]
         try:
             self._apply.begin(journal)
         except OSError as e:
-            raise StorageError("the update could not be put in place: %s" % e, step="apply")
+            error = StorageError("the update could not be put in place: %s" % e, step="apply")
+            if self._files.size(self._apply.JOURNAL) is None:
+                raise error
+            self._report.trouble(error)
+            return False
+        return True
 
     def _backup_path(self, path, number):
         return mount_of(path) + "/" + STATE_FOLDER + "/%d.old" % number
@@ -199,9 +205,13 @@ class Updater:
         self._report.skipped("down", path, "the update wants it deleted, but it did not come from the server as it is")
         return False
 
-    def _check_room(self, missing, more_bytes):
-        """The old files stay until the whole set lies ready."""
+    def _check_room(self, wanted, missing, more_bytes):
+        """The old files stay until the whole set lies ready; of what is copied aside there are two for a while."""
         need = {}
+        for entry in wanted:
+            if entry["path"].rsplit("/", 1)[0] in self._apply.VITAL:
+                size = self._files.size(entry["path"]) or 0
+                need["/usr"] = need.get("/usr", self._config["storage.reserve_blocks"]) + self._files.blocks_for(size)
         for entry in missing:
             mount = mount_of(entry["path"])
             held = self._files.size(_staged(entry)) or 0
