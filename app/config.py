@@ -364,6 +364,14 @@ def _why_odd(rule, verify):
     """None, or what in an upload rule does not go together."""
     if rule["mode"] != "whole" and verify == "none":
         return "mode: %s needs server.verify = size" % rule["mode"]
+    if verify == "none" and rule["on_conflict"] != "overwrite":
+        return "on_conflict: %s needs server.verify = size" % rule["on_conflict"]
+    if rule["mode"] != "whole":
+        for name, idle in (("on_conflict", "overwrite"), ("cycle_files", 0), ("cycle_bytes", 0)):
+            if rule[name] != idle:
+                return "%s: has no effect with mode = %s; leave it out" % (name, rule["mode"])
+    if rule["mode"] == "append" and rule["settle_s"]:
+        return "settle_s: has no effect with mode = append, which sends whole lines; leave it out"
     if rule["mode"] == "append" and rule["after"] != "keep":
         return "after: must be keep with mode = append: the file goes on growing"
     if rule["mode"] == "batch":

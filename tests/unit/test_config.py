@@ -341,3 +341,42 @@ def test_file_that_is_no_object_is_refused(raw):
 def test_half_a_character_and_brackets_without_end_are_a_config_error(raw):
     with pytest.raises(ConfigError):
         parse(raw)
+
+
+# --- settings that do not go together
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"after": "move"}, "move_to: is empty"),
+        ({"after": "move", "move_to": "/sd/sent"}, "same mount"),
+        ({"mode": "append", "after": "delete"}, "after: must be keep"),
+        ({"mode": "append", "settle_s": 5}, "settle_s: has no effect"),
+        ({"mode": "append", "cycle_files": 5}, "cycle_files: has no effect"),
+        ({"mode": "batch", "cycle_bytes": 5}, "cycle_bytes: has no effect"),
+        ({"mode": "batch", "on_conflict": "skip"}, "on_conflict: has no effect"),
+        ({"mode": "batch", "to": "{device}/{date}"}, "to: must be a folder"),
+        ({"mode": "batch", "to": "{name}.tar"}, "to: must be a folder"),
+    ],
+)
+def test_rule_whose_settings_do_not_go_together_is_refused(rule, words):
+    assert words in problem_of(upload=rule)
+    assert words in problem_of(upload=[{}, rule])
+
+
+@pytest.mark.parametrize("rule", [{"mode": "append"}, {"mode": "batch"}, {"on_conflict": "suffix"}])
+def test_what_has_to_be_proved_is_refused_without_proof(rule):
+    assert "needs server.verify = size" in problem_of(upload=rule, server={**HOST["server"], "verify": "none"})
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"after": "move", "move_to": "/usr/sent", "move_files": 9},
+        {"mode": "append", "max_bytes": 9, "whole_lines": False},
+        {"mode": "batch", "to": "{device}/{imei}", "settle_s": 5, "after": "delete"},
+    ],
+)
+def test_rule_whose_settings_go_together_is_taken(rule):
+    read(upload=rule)
