@@ -141,7 +141,7 @@ SCHEMA = (
     ),
     ("update.key", "secret", "", (0, 128), "", "key of the manifest's signature; with a key unsigned ones are refused"),
     ("update.trial_boots", "int", 3, (1, 100), "boots", "without a good cycle, then new code or settings are taken back"),
-    ("update.trial_cycles", "int", 8, (1, 1000), "cycles", "in a row that failed, then they are taken back"),
+    ("update.trial_cycles", "int", 24, (1, 1000), "cycles", "in a row that failed, then they are taken back"),
     ("schedule.every_s", "int", 900, (10, 604800), "s", "time between two cycles"),
     ("schedule.jitter_s", "int", 60, (0, 86400), "s", "up to this much is added at random, so that a fleet spreads"),
     ("retry.base_s", "int", 5, (1, 3600), "s", "longest wait after the first failure; doubles with each further one"),
