@@ -267,11 +267,19 @@ class FtpManager:
     def _try_less(self):
         """A cycle failed with an update on trial: after some of them the old code and settings come back."""
         self._trial_cycles += 1
-        if self._trial_cycles >= self._config["update.trial_cycles"]:
-            from app import apply
+        if self._trial_cycles < self._config["update.trial_cycles"]:
+            return
+        from app import apply
 
-            apply.go_back(apply.read(apply.TRIAL))
-            self._restart_reason = "the update had %d failed cycles: the old one is back" % self._trial_cycles
+        try:
+            trial = apply.read(apply.TRIAL)
+            if trial:
+                apply.go_back(trial)
+        except OSError as e:  # tried again after the next failed cycle, which comes after its pause like any other
+            self._log.warning("the update cannot be taken back: %s", e)
+            return
+        self._is_on_trial = False
+        self._restart_reason = "the update had %d failed cycles: the old one is back" % self._trial_cycles
 
     # --- the machine
 

@@ -3,7 +3,7 @@
 
 import uhashlib
 
-from app.errors import LATER, Error, IntegrityError, PermReply, StorageError
+from app.errors import LATER, PARK, Error, IntegrityError, PermReply, StorageError
 from app.proto.parse import error_for, parse_size
 from app.sync.names import render, with_number
 from app.sync.records import PUT_DONE, PUT_INTENT, log_key, name_key
@@ -241,6 +241,7 @@ class Appender:
         if log.start <= size < log.end:
             error.action = LATER  # cut short; the intent is on record, and the next cycle goes on from there
         else:
+            error.action = PARK  # until it has grown: a server that never has the right size must not get all of it in each cycle
             self._begin_again(log)
         self._report.failed("up", log.path, log.key, log.digest, error)
 

@@ -34,6 +34,7 @@ class Batcher:
         """Send what is new of a rule. Raises what ends the session; what concerns a batch or a file goes to the report."""
         outbox = self._outbox
         folder = render(parse(rule["to"]), {"device": outbox.device, "imei": outbox.imei})
+        folder += "/" if folder else ""
         key = batch_key(rule["from"], folder)
         self._settle(rule, key, folder)
         members = []
@@ -54,7 +55,7 @@ class Batcher:
 
     def _consider(self, rule, path, size, relative, folder):
         """A member of the next batch, (path, name, size, digest), or None."""
-        remote = folder + "/" + relative
+        remote = folder + relative
         reason = self._outbox.why_not(rule, path, size, remote) or why_untarable(relative)
         if reason:
             self._report.skipped("up", path, reason)
@@ -74,7 +75,7 @@ class Batcher:
     # --- one batch
 
     def _name(self, folder, serial):
-        return (folder + "/" if folder else "") + "batch-%08d.tar" % serial
+        return folder + "batch-%08d.tar" % serial
 
     def _send(self, rule, members, key, folder):
         """True if the next batch may be tried in this session."""
@@ -135,7 +136,7 @@ class Batcher:
             tar.close()
         ledger.put(CANCEL, key)
         for path, relative, size, digest in members:
-            remote = folder + "/" + relative
+            remote = folder + relative
             if rule["after"] != "keep" and self._files.digest8(path, size, self._buffer) == digest:
                 if self._files.size(path) == size:
                     self._outbox.put_away(rule, path)
@@ -154,7 +155,7 @@ class Batcher:
         """The batch first: files whose batch is not in the ledger must not be in it either."""
         yield batch
         for path, relative, size, digest in members:
-            key = put_key(path, folder + "/" + relative)
+            key = put_key(path, folder + relative)
             yield Entry(PUT_DONE, key, size, digest, batch.stamp, 0, BATCHED)
 
     def _rename(self, temp, name):
@@ -180,11 +181,19 @@ class Batcher:
         for _ in range(2):
             code, text = ftp.reply()
             sizes.append(parse_size(text) if code == 213 else _UNKNOWN)
+        has_arrived = sizes[1] == pending.size
         if sizes[0] == pending.size:
-            self._rename(temp, name)
-        elif sizes[1] != pending.size:  # neither: perhaps it was taken away already, perhaps it never arrived
+            try:
+                self._rename(temp, name)
+                has_arrived = True
+            except Error as e:  # it never gets its name: its files go again, in another batch
+                if not ftp.is_open():
+                    raise
+                self._report.retrying(name, e)
+                self._leftovers.append(temp)
+        if not has_arrived:  # perhaps it was taken away already, perhaps it never arrived
             for path, _, relative in self._outbox.files_of(rule):
-                member = put_key(path, folder + "/" + relative)
+                member = put_key(path, folder + relative)
                 entry = self._ledger.find(member)
                 if entry and entry.flags == BATCHED and entry.stamp == pending.stamp:
                     self._ledger.forget(member)

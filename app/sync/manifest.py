@@ -56,7 +56,7 @@ def parse(raw, key):
             raise ManifestError("its signature is wrong", advice="is update.key the key that it was published with?")
     try:
         data = ujson.loads(body.decode())
-    except ValueError:
+    except (ValueError, RuntimeError, MemoryError):  # the last two for brackets without end
         raise ManifestError("its JSON is broken: it was cut, or changed on the way")
     if not isinstance(data, dict):
         raise ManifestError("its JSON is no object")

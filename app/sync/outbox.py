@@ -5,7 +5,7 @@ from app.errors import StorageError
 from app.sync.item import Candidate, Upload
 from app.sync.names import DATED, about, passing_values, render, whole
 from app.sync.plan import REMOVE, SKIP, plan_upload
-from app.sync.records import NAMED, get_key, name_key, put_key
+from app.sync.records import BATCHED, NAMED, PUT_DONE, PUT_VERIFIED, get_key, name_key, put_key
 from app.sync.rules import is_protected, is_selected, mount_of, why_too_long, why_unsendable
 from app.sync.scan import walk
 from app.sync.staging import settle
@@ -118,7 +118,7 @@ class Outbox:
         got, is_there = settle(self._files, ledger, path, size, digest)
         if not is_there:
             return None
-        done, pending = ledger.find(key), ledger.under_way(key)
+        done, pending = self._arrived(key), ledger.under_way(key)
         todo = plan_upload(done, pending, got, size, digest, rule["after"])
         if todo == SKIP:
             return None
@@ -240,7 +240,7 @@ class Outbox:
             if mount_of(rule["from"]) != mount:
                 continue
             for path, size, relative in self.files_of(rule, False):  # the first by name go first
-                done = self._ledger.find(put_key(path, self.target(rule, relative)[2]))
+                done = self._arrived(put_key(path, self.target(rule, relative)[2]))
                 is_sent = done and done.is_of(size, self._files.digest8(path, size, self._buffer))
                 yield Candidate(path, size, done.stamp if is_sent else None, rule["drop_unsent"])
             if rule["after"] == "move":  # before all that is still in its place
@@ -260,9 +260,18 @@ class Outbox:
                 continue
             digest = self._files.digest8(path, size, self._buffer)
             for key in (put_key(path, self.target(rule, relative)[2]), get_key(path)):
-                entry = self._ledger.find(key)
+                entry = self._arrived(key)
                 if entry and entry.is_of(size, digest):
                     break
             else:
                 return False
         return True
+
+    def _arrived(self, key):
+        """The ledger's entry of what the server has. A file of a batch that waits for its name is not there yet."""
+        entry = self._ledger.find(key)
+        if entry and entry.kind == PUT_DONE and entry.flags == BATCHED:
+            for pending in self._ledger.pending.values():
+                if pending.kind == PUT_VERIFIED and pending.stamp == entry.stamp:
+                    return None
+        return entry

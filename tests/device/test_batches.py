@@ -115,3 +115,35 @@ def test_cuts_again_and_again_do_not_fill_the_server_with_parts(outbox, ftpd):
     assert len(cuts) == 3
     assert boot.cycles[-1]["ok"], boot.text
     assert batches(ftpd) == [FILES]
+
+
+def cut_at_rnto(outbox, ftpd):
+    """Leave a batch on the server that is verified and has no name yet."""
+    ftpd.on_command = lambda verb, argument, place: KILL if verb == "RNFR" else None
+    outbox.boot()
+    ftpd.on_command = None
+    ftpd.restart()
+    assert [name.endswith(".part") for name in ftpd.files(DEVICE)] == [True]
+
+
+def test_a_batch_that_never_gets_its_name_goes_again_in_another(outbox, ftpd):
+    cut_at_rnto(outbox, ftpd)
+    ftpd.on_command = lambda verb, argument, place: "553 no" if verb == "RNTO" and argument.endswith("1.tar") else None
+    boot = outbox.boot()
+    assert boot.cycles[0]["ok"], boot.text
+    assert batches(ftpd) == [FILES]
+
+
+def test_files_of_a_batch_without_its_name_make_no_room(outbox, ftpd):
+    outbox.configure(storage={"when_full": "drop", "low_blocks": 60_000})
+    cut_at_rnto(outbox, ftpd)
+    boot = outbox.boot(sim_status=0)
+    assert boot.data("drop") == []
+    assert outbox.files() == {"out/" + name: content for name, content in FILES.items()}
+
+
+def test_a_batch_may_go_to_the_top_of_the_server(outbox, ftpd):
+    outbox.configure(upload={"from": "/usr/out", "to": "", "mode": "batch"}, download={"from": ""})
+    boot = outbox.boot(2)
+    assert [cycle["up_count"] for cycle in boot.cycles] == [50, 0]
+    assert [path.name.endswith(".tar") for path in ftpd.root.iterdir() if path.is_file()] == [True]

@@ -154,6 +154,7 @@ def test_an_update_that_is_not_signed_with_the_key_is_refused(module, publisher,
 BAD = {
     "cut": b'{"version": 2, "files": [{"pa',
     "no object": [],
+    "brackets without end": b"[" * 12_000,
     "no version": {"files": []},
     "version of another kind": {"version": "2"},
     "leaves": {"version": 2, "files": [entry("/usr/../etc/x", b"")]},
