@@ -14,9 +14,7 @@ from tools import desktop
 
 # Odd, so that a sample has cuts with and without a reboot. proftpd greets each session 0.4 s late.
 SAMPLE = {"vsftpd": 101, "proftpd": 401, "pure-ftpd": 101, "pyftpdlib": 101}
-# A silence lasts until a time-out, and the sweep's clock is fast: on a busy machine proftpd's late greeting is one by itself. So
-# proftpd's silences are left to the full sweep.
-SILENCE_SAMPLE = {"vsftpd": 401, "proftpd": None, "pure-ftpd": 401, "pyftpdlib": 401}
+SILENCE_SAMPLE = 401
 SHARE = {"files": 1, "modes": 3}  # of the modes every third of these: what comes before the transfers is the same
 # Of the full sweep: a silence lasts until a time-out.
 SILENCE_STEP = 7
@@ -43,9 +41,7 @@ def test_a_sample_of_all_cuts(name, kind, sweep_of, tell):
     with sweep_of(name, kind) as sweep:
         points = sweep.points()
         every = cuts_of(points, HOWS)
-        cuts = every[:: SAMPLE[name] * SHARE[kind]]
-        if SILENCE_SAMPLE[name]:
-            cuts += cuts_of(points, ("silence",))[:: SILENCE_SAMPLE[name]]
+        cuts = every[:: SAMPLE[name] * SHARE[kind]] + cuts_of(points, ("silence",))[::SILENCE_SAMPLE]
         tried = f"{len(cuts)} cuts tried here, {len(every)} by make sweep"
         tell(f"cut sweep, {name}, {kind}: {len(points)} cut points, {tried}")
         refuse(run_all(sweep, cuts))

@@ -113,7 +113,7 @@ def test_the_same_files_the_folder_way(ftpd, proxy, module, tell):
     budget = FILE_TRIPS * len(SITE) + FOLDER_TRIPS + (NO_MLSD_TRIPS if ftpd.name == "vsftpd" else 0)
     tell(f"{ftpd.name:10} the same the folder way: {seen.round_trips} of {budget} round trips")
     assert seen.round_trips <= budget
-    assert abs(seen.round_trips - boot.cycles[0]["round_trips"]) <= 1  # of some seventy, one may be told from two by chance
+    assert seen.round_trips == boot.cycles[0]["round_trips"]
 
 
 PACK, LARGE = 2, 3  # data connections: the manifest is the first
