@@ -14,13 +14,14 @@ from app.sync.ledger import Ledger
 from app.sync.download import Downloader
 from app.sync.outbox import Outbox
 from app.sync.report import Report
-from app.backoff import Backoff
-from app.errors import HALT, KNOWN, Error, LinkError, StorageError
-from app.sync.records import BOOTS, BOOTS_KEY, SERVER, UPDATE_KEY, server_key
+from app.budget import Budget
+from app.errors import HALT, KNOWN, Error, LinkError, StorageError, TempReply, TransportError
+from app.sync.records import BOOTS, BOOTS_KEY, BUDGET, BUDGET_KEY, SERVER, UPDATE_KEY, server_key
 from app.sync.folders import Folders
 from app.sync.room import make_room
 from app.sync.rules import STATE_FOLDER, mount_of
 from app.sync.staging import clear_staged
+from app.trial import TRIAL, Trial
 
 # state -> {event: next state}. A cycle runs from "due", "retry" or "probe" to one of the RESTING states.
 TRANSITIONS = {
@@ -47,11 +48,10 @@ SMALL_BUFFER_BYTES = 1024  # where the heap is nearly full
 PLENTY_BYTES = 131072  # of free heap
 BATCH = 4  # files found before the session opens and between two looks at the folder: about 3 kB
 LINK_WAIT_S = 60
-PROBE_S = 3600
-SLICE_MS = 1000  # how soon request_sync() and stop() are noticed
+DAY_MS = 86400000
+DIED = 103  # of a connection
 CHANGES_KEPT = 16
 LEDGER = "/usr/" + STATE_FOLDER + "/ledger"
-TRIAL = "/usr/" + STATE_FOLDER + "/trial"
 
 
 class FtpManager:
@@ -66,12 +66,11 @@ class FtpManager:
         link=None,
         log=None,
         randint=None,
-        imei=None,
-        restart=None,
+        power=None,
         check_settings=None,
     ):
-        """`config` from app.config.parse(); the ports from app.platform; `imei()` gives the module's IMEI or "", `restart()`
-        restarts the module, `check_settings(values)` gives config.json with these values as bytes, or raises ConfigError."""
+        """`config` from app.config.parse(); the ports from app.platform; `check_settings(values)` gives config.json with these
+        values as bytes, or raises ConfigError."""
         self._files = files
         self._net = net
         self._clock = clock
@@ -79,37 +78,31 @@ class FtpManager:
         self._manual = None
         if config is None:
             return
-        self._config = config
         self._link = link
-        self._randint = randint
-        self._imei = imei
-        self._restart = restart
+        self._power = power
         self._check_settings = check_settings
-        self._is_on_trial = False  # an update of code or settings has not had its good cycle yet
-        self._trial_cycles = 0  # failed ones in a row
-        self._restart_reason = ""
-        self._backoff = Backoff(config["retry.base_s"] * 1000, config["retry.cap_s"] * 1000, randint)
+        self.restart_reason = ""  # why the module has to be restarted after this cycle
         self._ledger = Ledger(self._files, LEDGER, randint(0, 0x3FFFFFFF))
-        self._report = Report(self._log, self.on_event)
+        self._report = Report(self._log, self.on_event, self._is_alive)
         self._facts = Facts()
         self._kept_flags = 0  # of the facts, as the ledger has them
         self._folders = Folders()
         is_tight = hasattr(gc, "mem_free") and gc.mem_free() < PLENTY_BYTES
         self._buffer = bytearray(SMALL_BUFFER_BYTES if is_tight else BUFFER_BYTES)
-        self._outbox = Outbox(config["upload"], files, self._ledger, self._report, clock, self._buffer)
-        self._outbox.device = config["device.id"]
         self._session = None
         self._uploader = None
         self._leftovers = []  # temp names on the server of batches that were cut
         self._found = None  # generator of Uploads while a scan is under way
         self._batch = []
         self._is_recovered = False
-        self._is_stopped = False
-        self._is_wanted = False
+        self._held_address = None  # of the link, when it was last seen to hold
+        self._clock_set_ms = None  # uptime when a time server was asked last
         self._cycles = 0
-        self._boots = 0
-        self._bad_boots = 0  # boots without a good cycle, this one included
+        self.boots = 0
+        self.bad_boots = 0  # boots without a good cycle, this one included
         self._last_good = 0
+        self._budget = None
+        self.configure(config)
         self.state = "RECOVER"
         self.changes = []  # the last changes of state, (old, event, new)
         self._steps = {
@@ -125,6 +118,24 @@ class FtpManager:
 
     # --- for the caller
 
+    def configure(self, config):
+        """Take settings from app.config.parse(), between two cycles."""
+        self._config = config
+        self._trial = Trial(config["update.trial_cycles"], self._log)
+        self._trial.is_on = self._is_recovered and self._files.size(TRIAL) is not None
+        last, self._budget = (
+            self._budget,
+            Budget(config["budget.day_bytes"], config["budget.cycle_bytes"], config["server.tls"] != "off"),
+        )
+        if last:
+            self._budget.recall(last.used, last.day)
+        self._outbox = Outbox(
+            config["upload"], self._files, self._ledger, self._report, self._clock, self._buffer, self._budget.why_not
+        )
+        self._outbox.device = config["device.id"]
+        self._outbox.boot = self.boots
+        self._ledger.rider = self._budget_entry if config["budget.day_bytes"] else None
+
     def on_event(self, kind, data):
         """Hears what happens, for a display or a lamp; override it. Must return soon and must not raise.
 
@@ -133,29 +144,12 @@ class FtpManager:
         "drop" (path, bytes) ·
         "error" (class, step, code, text, advice) · "cycle" (dict of numbers)."""
 
-    def run(self):
-        """Cycle after cycle until stop(). Blocks; nothing but KeyboardInterrupt and SystemExit gets out."""
-        while not self._is_stopped:
-            try:
-                self.run_cycle()
-                if self._is_on_trial and self.state != "IDLE":
-                    self._try_less()
-                if self._restart_reason:
-                    self._log.warning("restart: %s", self._restart_reason)
-                    self._restart()
-                    return
-                self._rest()
-            except Exception as e:  # the report of a fault failed itself, for want of memory most likely
-                self._end_session()
-                gc.collect()
-                self._log.trace(e)
-                self._clock.sleep_ms(SLICE_MS)
-        self._is_stopped = False
-
-    def run_cycle(self):
+    def run_cycle(self, uptime_ms=0):
         """One cycle from rest to rest, also after a failure; returns a Result. Blocks for as long as the transfers take."""
         self._cycles += 1
+        self._uptime_ms = uptime_ms
         result = self._report.begin(self._cycles, Counts())
+        self._budget.begin(result.counts, self._clock.seconds(), uptime_ms)
         start = self._clock.ticks_ms()
         try:
             if self.state not in RESTING and self.state != "RECOVER":
@@ -171,7 +165,10 @@ class FtpManager:
                 while self.state not in RESTING:
                     self._enter(self._step())
         finally:
-            self._end_session()
+            self.end_session()
+            self._budget.end()
+        if not result.ok:
+            self.restart_reason = self.restart_reason or self._trial.failed()
         result.duration_ms = self._clock.ticks_diff(self._clock.ticks_ms(), start)
         gc.collect()
         self.on_event("cycle", (result.as_dict(),))
@@ -184,23 +181,31 @@ class FtpManager:
             "state": self.state,
             "device": self._outbox.device,
             "cycles": self._cycles,
-            "boots": self._boots,
-            "bad_boots": self._bad_boots,
+            "boots": self.boots,
+            "bad_boots": self.bad_boots,
             "last_good": self._last_good,
-            "failures": self._backoff.failures,
             "parked": self._report.parked_count(),
             "error": result.error_text,
             "ledger": self._ledger.lost,
             "update": self._report.update_note,
         }
 
-    def request_sync(self):
-        """Let the next cycle begin now; may be called from another thread."""
-        self._is_wanted = True
+    def name(self):
+        """The module's name on the server, "" while it is not known."""
+        self._has_name()
+        return self._outbox.device
 
-    def stop(self):
-        """Let run() return at the next rest; may be called from another thread."""
-        self._is_stopped = True
+    def is_spent(self, uptime_ms):
+        """True if the data budget of today is used up."""
+        self._budget.begin(None, self._clock.seconds(), uptime_ms)
+        return self._budget.is_spent()
+
+    def _budget_entry(self):
+        return BUDGET, BUDGET_KEY, min(self._budget.now(), 0xFFFFFFFF), b"", self._budget.day
+
+    def is_full(self, files, size):
+        """True if at least so many files or bytes (0 = any number) wait to be sent. Reads the folders."""
+        return self._is_recovered and self._outbox.is_full(files, size)
 
     # --- the vendor's note: one file at a time, by hand; see app/manual.py
 
@@ -253,33 +258,8 @@ class FtpManager:
         )
         version = updater.run()
         if version:
-            self._is_on_trial = True
-            self._restart_reason = "version %d is in place" % version
-
-    def _confirm(self):
-        """A complete good cycle: what runs now may stay."""
-        from app import apply
-
-        apply.confirm()
-        self._is_on_trial = False
-        self._log.info("the update is confirmed")
-
-    def _try_less(self):
-        """A cycle failed with an update on trial: after some of them the old code and settings come back."""
-        self._trial_cycles += 1
-        if self._trial_cycles < self._config["update.trial_cycles"]:
-            return
-        from app import apply
-
-        try:
-            trial = apply.read(apply.TRIAL)
-            if trial:
-                apply.go_back(trial)
-        except OSError as e:  # tried again after the next failed cycle, which comes after its pause like any other
-            self._log.warning("the update cannot be taken back: %s", e)
-            return
-        self._is_on_trial = False
-        self._restart_reason = "the update had %d failed cycles: the old one is back" % self._trial_cycles
+            self._trial.is_on = True
+            self.restart_reason = "version %d is in place" % version
 
     # --- the machine
 
@@ -305,7 +285,7 @@ class FtpManager:
             self._report.fail(e)
             event = "refused" if e.action == HALT else "failed"
         except Exception as e:
-            self._end_session()
+            self.end_session()
             gc.collect()  # it may have been a MemoryError
             self._log.trace(e)
             error = Error(
@@ -315,31 +295,15 @@ class FtpManager:
             )
             self._report.fail(error)
             event = "failed"
-        self._end_session()
+        self.end_session()
         return event if event in TRANSITIONS[self.state] else "failed"
 
-    def _rest(self):
-        """Wait in a resting state for its time, or until somebody wants a cycle or the end."""
-        config = self._config
-        if self._is_stopped:
-            return
-        if self.state == "IDLE":
-            wait_ms = 1000 * config["schedule.every_s"] + self._randint(0, 1000 * config["schedule.jitter_s"])
-        elif self.state == "HALT":
-            wait_ms = 1000 * PROBE_S
-            self._log.warning("the next try in %d s, or after a restart", PROBE_S)
-        else:
-            wait_ms = self._backoff.next_ms()
-            self._log.warning(
-                "retry %d in %.1f s: %s", self._backoff.failures, wait_ms / 1000, self._report.result.error_text
-            )
-        last = self._clock.ticks_ms()
-        while wait_ms > 0 and not self._is_stopped and not self._is_wanted:
-            self._clock.sleep_ms(min(wait_ms, SLICE_MS))
-            now = self._clock.ticks_ms()
-            wait_ms -= max(1, self._clock.ticks_diff(now, last))
-            last = now
-        self._is_wanted = False
+    def _is_alive(self):
+        """The stages call this now and then. Raises TransportError where the sockets have died."""
+        self._power.feed()
+        if self._session and self._link.has_changed():
+            self._session.close()
+            raise TransportError(DIED, "the module's address changed", step="link")
 
     # --- the states
 
@@ -348,16 +312,20 @@ class FtpManager:
         if self._ledger.lost:
             self._log.warning("%s: files go again under the same names", self._ledger.lost)
         entry = self._ledger.find(BOOTS_KEY)
-        self._boots = entry.stamp + 1 if entry else 1
-        self._bad_boots = entry.size + 1 if entry else 1
-        self._outbox.boot = self._boots
-        self._ledger.put(BOOTS, BOOTS_KEY, self._bad_boots, stamp=self._boots)
+        self.boots = entry.stamp + 1 if entry else 1
+        self.bad_boots = entry.size + 1 if entry else 1
+        self._outbox.boot = self.boots
+        self._ledger.put(BOOTS, BOOTS_KEY, self.bad_boots, stamp=self.boots)
         try:
             self._ledger.flush()
         except StorageError as e:
             self._log.warning("%s: this boot is not counted", e)  # uploads may make room
         self._recall_facts()
-        self._is_on_trial = self._files.size(TRIAL) is not None
+        entry = self._ledger.find(BUDGET_KEY)
+        if entry:
+            self._budget.recall(entry.size, entry.stamp)
+            self._budget.begin(self._report.result.counts, self._clock.seconds(), self._uptime_ms)
+        self._trial.is_on = self._files.size(TRIAL) is not None
         self._is_recovered = True
         return "ready"
 
@@ -375,12 +343,16 @@ class FtpManager:
     def _has_name(self):
         """The device's name is in the remote paths, and so in the ledger's keys."""
         outbox = self._outbox
-        outbox.imei = outbox.imei or self._imei()
+        outbox.imei = outbox.imei or self._power.imei()
         outbox.device = outbox.device or outbox.imei
         return bool(outbox.device)
 
     def _do_link(self):
+        if self._budget.is_spent():
+            raise TempReply("budget.day_bytes are used up", step="link", advice="raise it, or wait for the next day")
         self._link.wait_ready(LINK_WAIT_S)
+        self._hold()
+        self._set_clock()
         if not self._has_name():
             advice = "set device.id, or restart the module"
             raise LinkError("the modem does not tell its IMEI", step="link", advice=advice)
@@ -388,6 +360,31 @@ class FtpManager:
         self._outbox.is_all_seen = True
         self._ledger.watch()
         return "up"
+
+    def _hold(self):
+        """A data call that is new must hold for some seconds: at the edge of coverage they come and go."""
+        self._link.arm()
+        address = self._link.address()
+        if address == self._held_address:
+            return
+        for _ in range(self._config["link.hold_s"]):
+            self._clock.sleep_ms(1000)
+            self._power.feed()
+            if self._link.has_changed():
+                raise LinkError("the data call does not hold", step="link", advice="check the antenna and the coverage")
+        self._held_address = address
+
+    def _set_clock(self):
+        """By a time server, if the settings want it, once a day. A clock that cannot be set fails nothing."""
+        if self._config["clock.source"] != "ntp":
+            return
+        last_ms = self._clock_set_ms
+        if last_ms is not None and self._uptime_ms - last_ms < DAY_MS and self._clock.seconds():
+            return
+        if self._clock.ask(self._config["clock.ntp_host"]):
+            self._clock_set_ms = self._uptime_ms
+        else:
+            self._log.warning("the time server does not answer; the clock stays as it is")
 
     def _do_scan(self):
         self._batch = []
@@ -464,37 +461,37 @@ class FtpManager:
                 self._buffer,
                 config["storage.reserve_blocks"],
                 self._outbox.is_safe,
+                self._budget.why_not,
             )
             if not downloader.run(config["download.from"], config["download.to"]):
                 self._outbox.is_all_seen = False
             elif self._report.result.down_count and not self._report.result.error:
                 clear_staged(self._files, mount_of(config["download.to"]))
-        if config["update.from"] and not self._is_on_trial:  # one at a time
+        if config["update.from"] and not self._trial.is_on:  # one at a time
             self._take_update()
         self._session.settle()
         return "fetched"
 
     def _do_report(self):
-        self._end_session()
+        self.end_session()
         result = self._report.result
         if result.error:
             return "failed"
-        if self._is_on_trial and not self._restart_reason:
-            self._confirm()
+        if not self.restart_reason:
+            self._trial.confirm()
         self._outbox.trim()
-        if self._bad_boots > 1:
-            self._ledger.put(BOOTS, BOOTS_KEY, 0, stamp=self._boots)
+        if self.bad_boots > 1:
+            self._ledger.put(BOOTS, BOOTS_KEY, 0, stamp=self.boots)
             self._ledger.flush()
-        self._bad_boots = 0
-        for key in (BOOTS_KEY, UPDATE_KEY, self._server_key()):
+        self.bad_boots = 0
+        for key in (BOOTS_KEY, UPDATE_KEY, BUDGET_KEY, self._server_key()):
             self._ledger.find(key)  # these are of no file, and must not be taken for one that is gone
         self._ledger.tidy(self._outbox.is_all_seen)
         result.ok = True
-        self._backoff.reset()
         self._last_good = self._cycles
         return "reported"
 
-    def _end_session(self):
+    def end_session(self):
         if self._session:
             self._session.say_goodbye()
             self._session = None

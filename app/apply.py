@@ -153,7 +153,10 @@ def boot():
         trial["boots"] += 1
         if trial["boots"] > trial["limit"]:
             go_back(trial)
-            told = "version %d had %d boots without a good cycle: the old one is back" % (trial["version"], trial["limit"])
+            told = "version %d had %d boots without a good cycle: the old one is back" % (
+                trial["version"],
+                trial["limit"],
+            )
         else:
             write(TRIAL, trial)
     return told

@@ -4,6 +4,7 @@
 import ujson
 
 from app.errors import ConfigError
+from app.schedule import parse_window
 from app.sync.names import PASSING, STABLE
 from app.sync.names import parse as parse_template
 from app.sync.rules import mount_of
@@ -87,7 +88,14 @@ SCHEMA = (
     ),
     ("upload.whole_lines", "bool", True, None, "", "with append: a line goes when its end is there"),
     ("upload.batch_files", "int", 64, (1, 256), "files", "with batch: in one tar"),
-    ("upload.batch_bytes", "int", 262144, (1024, 16777216), "bytes", "with batch: of a tar; larger files go alone in one"),
+    (
+        "upload.batch_bytes",
+        "int",
+        262144,
+        (1024, 16777216),
+        "bytes",
+        "with batch: of a tar; larger files go alone in one",
+    ),
     (
         "upload.on_conflict",
         "choice",
@@ -140,10 +148,85 @@ SCHEMA = (
         "folder on the server with a manifest made by `tools publish`; empty = none",
     ),
     ("update.key", "secret", "", (0, 128), "", "key of the manifest's signature; with a key unsigned ones are refused"),
-    ("update.trial_boots", "int", 3, (1, 100), "boots", "without a good cycle, then new code or settings are taken back"),
+    (
+        "update.trial_boots",
+        "int",
+        3,
+        (1, 100),
+        "boots",
+        "without a good cycle, then new code or settings are taken back",
+    ),
     ("update.trial_cycles", "int", 24, (1, 1000), "cycles", "in a row that failed, then they are taken back"),
     ("schedule.every_s", "int", 900, (10, 604800), "s", "time between two cycles"),
     ("schedule.jitter_s", "int", 60, (0, 86400), "s", "up to this much is added at random, so that a fleet spreads"),
+    (
+        "schedule.first_s",
+        "int",
+        60,
+        (0, 86400),
+        "s",
+        "the first cycle comes within this time after power-on; when, is the module's own",
+    ),
+    (
+        "schedule.windows",
+        "windows",
+        (),
+        (0, 8),
+        "",
+        "times of day (UTC) in which cycles begin; empty, or the clock not set = always",
+    ),
+    ("schedule.when_files", "int", 0, (0, 65535), "files", "a cycle begins when so many wait to be sent; 0 = off"),
+    ("schedule.when_bytes", "int", 0, (0, 1073741823), "bytes", "a cycle begins when so many wait to be sent; 0 = off"),
+    ("schedule.min_battery_mv", "int", 0, (0, 20000), "mV", "below it no cycle begins; 0 = off"),
+    ("schedule.min_signal", "int", 0, (0, 31), "", "strength (CSQ) below which no cycle begins; 0 = off"),
+    ("budget.day_bytes", "int", 0, (0, 1073741823), "bytes", "on the air in a day, estimated; 0 = no limit"),
+    (
+        "budget.cycle_bytes",
+        "int",
+        0,
+        (0, 1073741823),
+        "bytes",
+        "on the air in a cycle, but always one file; 0 = no limit",
+    ),
+    ("link.hold_s", "int", 3, (0, 60), "s", "a new data call must hold for so long before it is used"),
+    (
+        "link.restart_after_s",
+        "int",
+        3600,
+        (0, 604800),
+        "s",
+        "without a good cycle before the module restarts; twice as long with each restart, up to a day; 0 = never",
+    ),
+    ("clock.source", "choice", "network", ("network", "ntp"), "", "who sets the clock; network = the firmware does"),
+    ("clock.ntp_host", "text", "", (0, 255), "", "time server; empty = the firmware's"),
+    ("run.thread", "bool", True, None, "", "run beside the REPL; false = in the main thread, the REPL is blocked"),
+    (
+        "run.watchdog_s",
+        "choice",
+        300,
+        (0, 180, 300, 600, 1800),
+        "s",
+        "the module restarts when Ferry hangs for so long; 0 = off; the longest wait of a healthy Ferry is 100 s",
+    ),
+    ("power.sleep", "bool", False, None, "", "let the module sleep between cycles"),
+    (
+        "power.psm_tau_s",
+        "int",
+        0,
+        (0, 35712000),
+        "s",
+        "power saving mode: time between signs of life; 0 = left as it is",
+    ),
+    ("power.psm_active_s", "int", 60, (2, 11160), "s", "power saving mode: awake after each talk"),
+    (
+        "status.to",
+        "template",
+        "",
+        (0, 200),
+        "",
+        "name of the status file on the server, with {device} or {imei}; empty = none is sent",
+    ),
+    ("status.every", "int", 96, (1, 65535), "cycles", "the status goes after so many, and when something changed"),
     ("retry.base_s", "int", 5, (1, 3600), "s", "longest wait after the first failure; doubles with each further one"),
     ("retry.cap_s", "int", 900, (1, 86400), "s", "longest wait after many failures"),
     ("storage.reserve_blocks", "int", 4, (0, 1024), "blocks of 4 KiB", "flash that downloads leave free"),
@@ -167,6 +250,13 @@ FROM_AFAR = (
     "server.talk_first",
     "schedule.every_s",
     "schedule.jitter_s",
+    "schedule.first_s",
+    "schedule.windows",
+    "schedule.when_files",
+    "schedule.when_bytes",
+    "budget.day_bytes",
+    "budget.cycle_bytes",
+    "status.every",
     "retry.base_s",
     "retry.cap_s",
     "storage.reserve_blocks",
@@ -213,11 +303,13 @@ def _allowed(kind, limits, unit):
         return "a whole number from %d to %d%s" % (limits[0], limits[1], " " + unit if unit else "")
     if kind == "list":
         return "a list of at most %d texts" % limits[1]
+    if kind == "windows":
+        return 'a list of at most %d texts such as "22:00-06:00"' % limits[1]
     if kind == "path":
         return 'a path from the root such as "/usr/data", %d to %d bytes' % limits
     if kind == "template":
         names = ", ".join(STABLE + PASSING)
-        return "a path on the server of at most %d bytes without \"..\"; in braces: %s" % (limits[1], names)
+        return 'a path on the server of at most %d bytes without ".."; in braces: %s' % (limits[1], names)
     if kind == "remote":
         return 'a folder on the server without "..", at most %d bytes' % limits[1]
     if kind == "bool":
@@ -236,6 +328,13 @@ def _has_control(text):
     return False
 
 
+def _is_window(text):
+    try:
+        return bool(parse_window(text))
+    except ValueError:
+        return False
+
+
 def _fits(kind, value, limits):
     if kind == "int":
         return _is_int(value) and limits[0] <= value <= limits[1]
@@ -243,11 +342,11 @@ def _fits(kind, value, limits):
         return value in limits and not isinstance(value, bool)
     if kind == "bool":
         return value is True or value is False
-    if kind == "list":
+    if kind in ("list", "windows"):
         if not isinstance(value, (list, tuple)) or len(value) > limits[1]:
             return False
         for x in value:
-            if not isinstance(x, str) or not x or _has_control(x):
+            if not isinstance(x, str) or not x or _has_control(x) or kind == "windows" and not _is_window(x):
                 return False
         return True
     if not isinstance(value, str) or _has_control(value) or not limits[0] <= len(value.encode()) <= limits[1]:
@@ -292,7 +391,7 @@ def _section(section, given, rows, at, problems):
     values = {}
     for row in rows:
         name = row[0][len(section) + 1 :]
-        values[name] = list(row[2]) if row[1] == "list" else row[2]
+        values[name] = list(row[2]) if row[1] in ("list", "windows") else row[2]
     if not isinstance(given, dict):
         problems.append("%s: must be an object { }" % at)  # the value may hold a password
         return values

@@ -14,6 +14,7 @@ class Log:
         self._out = out
         self._ring = []
         self._secrets = ()
+        self.has_errors = False
         self.set_level(level)
 
     def set_level(self, level):
@@ -66,4 +67,5 @@ class Log:
         if len(self._ring) >= RING_LINES:
             self._ring.pop(0)
         self._ring.append(line)
+        self.has_errors = self.has_errors or level == 3
         self._out(line)

@@ -19,6 +19,9 @@ class FakeClock:
     def ticks_diff(self, later, earlier):
         return later - earlier
 
+    def seconds(self):
+        return None
+
     def sleep_ms(self, ms):
         self.now_ms += ms
 

@@ -19,6 +19,7 @@ from app.ftp import FTP
 from app.log import Log
 from app.platform.sockets import Net
 from app.proto.session import Session
+from app.worker import Worker
 
 FAST = 50
 DEVICE = "m1"
@@ -68,6 +69,28 @@ class UpLink:
 
     def address(self):
         return "127.0.0.1"
+
+    def arm(self):
+        pass
+
+    def has_changed(self):
+        return False
+
+
+class Mains:
+    """The Power port of a module that nothing ever happens to."""
+
+    def imei(self):
+        return "860000000000000"
+
+    def feed(self):
+        pass
+
+    def stay_awake(self):
+        pass
+
+    def may_sleep(self):
+        pass
 
 
 class StrictLog(Log):
@@ -153,10 +176,26 @@ class World:
         log = StrictLog(clock, out=self.log.append)
         config = parse(json.dumps(data).encode())
         manager = ftp_manager.FtpManager(
-            config, self._files, FastNet(speed), clock, UpLink(), log, lambda low, high: low, lambda: "860000000000000"
+            config, self._files, FastNet(speed), clock, UpLink(), log, lambda low, high: low, Mains()
         )
         self._managers.append(manager)
         return manager
+
+    def worker(self, server, settings=(), speed=1):
+        """The Worker around that manager."""
+        manager = self.manager(server, settings, speed)
+        return Worker(
+            manager,
+            manager._config,
+            self._files,
+            manager._net,
+            manager._clock,
+            manager._link,
+            manager._power,
+            manager._log,
+            lambda low, high: low,
+            lambda: None,
+        )
 
     def cycle(self, server, settings=(), speed=1):
         """Boot, and one cycle."""

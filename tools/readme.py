@@ -36,7 +36,7 @@ def _limits(kind, limits):
     low, high = limits
     if kind == "int":
         return f"{low} to {high}"
-    if kind == "list":
+    if kind in ("list", "windows"):
         return f"at most {high} texts"
     return f"{low} to {high} bytes"
 

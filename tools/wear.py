@@ -31,13 +31,14 @@ _DOWN_COUNT = 10
 _MAIN = """
 import usys
 usys.path.append("/usr")
-import ferry_main, uos
+import uos
+from app import start
 from app.log import Log
 from app.platform.clock import Clock
 from app.platform.files import Files
 clock, files = Clock(), Files()
 log = Log(clock, "error")
-manager = ferry_main.build(ferry_main.load_config(files, log), files, clock, log)
+manager = start.build(start.load_config(files, log), files, clock, log).manager
 manager.run_cycle()
 files.make_folders("/usr/data")
 number = 0

@@ -17,6 +17,19 @@ class Clock:
         seconds = int(_time.time())
         return seconds if seconds >= _SET_S else None
 
+    def ask(self, host):
+        """Set the clock by the time server `host`, or the firmware's if "". False if it does not answer. Blocks for up to 50 s.
+
+        Vendor page: ntptime."""
+        import ntptime
+
+        if host:
+            ntptime.sethost(host)
+        try:
+            return ntptime.settime(0) == 0
+        except TypeError:  # firmware of 2021
+            return ntptime.settime() == 0
+
     if hasattr(_time, "ticks_ms"):
 
         def ticks_ms(self):

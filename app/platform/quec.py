@@ -1,9 +1,13 @@
-# The module itself: network, identity, randomness. One of the files that may name the firmware's modules.
+# The module itself: network, power, identity, randomness. One of the files that may name the firmware's modules.
 
+import _thread
 import checkNet
 import dataCall
+import machine
 import misc
 import modem
+import net
+import pm
 import uhashlib
 import urandom
 import ustruct
@@ -12,67 +16,153 @@ import utime
 from app.errors import LinkError
 
 READY = (3, 1)
-
-# (stage, state) of checkNet.waitNetworkReady -> what a person can do. The last row of a stage is for any other state.
-_ADVICE = {
-    (1, 0): ("no SIM card", "insert the SIM card, check its tray"),
-    (1, 2): ("the SIM card wants a PIN", "switch the PIN off in a phone"),
-    (1, 3): ("the SIM card wants a PUK", "unlock it in a phone"),
-    (1, 18): ("the SIM card is busy", "wait; it starts up"),
-    (1, 19): ("the SIM card is blocked", "ask the operator"),
-    (1, 20): ("the SIM card is invalid", "ask the operator"),
-    (2, 0): ("not searching for a network", "check the antenna; is the module in flight mode?"),
-    (2, 2): ("searching for a network", "check the antenna and the coverage"),
-    (2, 3): ("the network refuses the SIM card", "is it activated, is roaming allowed?"),
-    (3, 0): ("registered, but no data call", "check the APN and the data plan"),
-    1: ("the SIM card is not ready", "look at it in a phone"),
-    2: ("not registered", "check the antenna and the coverage"),
-    3: ("no data call", "check the APN and the data plan"),
-}
+PROFILES = 7  # of data calls
+FLIGHT_MS = 5000
+FULL, OFF_AIR = 1, 4  # of net.setModemFun
+NO_SIGNAL = 99
+WAKE_LOCK = "ferry"
+STACK_BYTES = 32768  # of the worker's thread; the firmware's 8 KiB are too few, and it does not notice
 
 
 class Link:
     """The way to the internet."""
 
+    def __init__(self):
+        self._is_changed = False
+        self._address = None  # of when arm() was called
+
     def wait_ready(self, timeout_s):
         """Block until there is a data call, at most `timeout_s` (1 to 3600) seconds. Raises LinkError with the reason.
 
         Returns at once when there is no usable SIM card: the caller pauses. Vendor page: checkNet."""
-        if hasattr(checkNet, "waitNetworkReady"):
-            stage, state = checkNet.waitNetworkReady(timeout_s)
-        else:  # firmware of 2021
-            stage, state = checkNet.wait_network_connected(timeout_s)
+        stage, state = self.state(timeout_s)
         if (stage, state) != READY:
-            what, advice = _ADVICE.get((stage, state)) or _ADVICE.get(stage) or ("no network", "restart the module")
+            from app.platform.states import explain
+
+            what, advice = explain(stage, state)
             raise LinkError("%s (stage %d, state %d)" % (what, stage, state), step="link", advice=advice)
 
+    def state(self, timeout_s=1):
+        """(stage, state): where the link stands after at most `timeout_s` seconds. Vendor page: checkNet."""
+        if hasattr(checkNet, "waitNetworkReady"):
+            return checkNet.waitNetworkReady(timeout_s)
+        return checkNet.wait_network_connected(timeout_s)  # firmware of 2021
+
     def address(self):
-        """The module's own IPv4 address in the data call. Raises LinkError. Vendor page: dataCall.getInfo."""
-        found = dataCall.getInfo(1, 0)
-        if found == -1 or found[2][2] == "0.0.0.0":
-            raise LinkError(
-                "the data call has no address", step="link", advice="set server.active_host or server.mode to passive"
-            )
-        return found[2][2]
+        """The module's own address in its data call, IPv4 before IPv6. Raises LinkError. Vendor page: dataCall.getInfo."""
+        for profile in range(1, PROFILES + 1):
+            for kind in (0, 1):
+                found = dataCall.getInfo(profile, kind)
+                if found != -1 and found[2][0] == 1 and found[2][2] not in ("0.0.0.0", "::", ""):
+                    return found[2][2]
+        raise LinkError(
+            "the data call has no address", step="link", advice="set server.active_host or server.mode to passive"
+        )
+
+    def arm(self):
+        """From now on has_changed() tells of changes."""
+        dataCall.setCallback(self._changed)
+        self._is_changed = False
+
+    def _changed(self, event):
+        """On another thread: must not block. Its tuple differs between firmware versions, so it is not looked at."""
+        self._is_changed = True
+
+    def has_changed(self):
+        """True if the data call went, or came back with another address, since arm(): sockets of before are dead."""
+        return self._is_changed
+
+    def redial(self):
+        """Close the data call and open it again. Firmware of 2021 does that by itself after flight mode. Blocks for seconds.
+
+        Vendor page: dataCall."""
+        if hasattr(dataCall, "activate"):
+            dataCall.deactivate(1)
+            dataCall.activate(1)
+
+    def fly(self):
+        """Off the network and on again, with the SIM card read anew. Blocks for some seconds. Vendor page: net.setModemFun."""
+        net.setModemFun(OFF_AIR)
+        utime.sleep_ms(FLIGHT_MS)
+        net.setModemFun(FULL)
+
+    def signal(self):
+        """Strength of the signal, 0 to 31, or None while it is not known. Vendor page: net.csqQueryPoll."""
+        found = net.csqQueryPoll()
+        return found if 0 <= found < NO_SIGNAL else None
 
 
-def imei():
-    """The module's IMEI, or "" while the modem does not tell it. Vendor page: modem.getDevImei."""
-    found = modem.getDevImei()
-    return found if isinstance(found, str) else ""
+class Power:
+    """What keeps the module going: restart, watchdog, battery, sleep."""
+
+    def __init__(self):
+        self._watchdog = None
+        self._lock = -1
+
+    def imei(self):
+        """The module's IMEI, or "" while the modem does not tell it. Vendor page: modem.getDevImei."""
+        found = modem.getDevImei()
+        return found if isinstance(found, str) else ""
+
+    def restart(self):
+        """Restart the module at once: flush and close first. Vendor page: misc.Power.powerRestart."""
+        misc.Power.powerRestart()
+
+    def on_reason(self):
+        """Why the module was switched on, as a number. Vendor page: misc.Power.powerOnReason."""
+        return misc.Power.powerOnReason() if hasattr(misc.Power, "powerOnReason") else 0
+
+    def battery_mv(self):
+        """Voltage of the supply in millivolts. Vendor page: misc.Power.getVbatt."""
+        return misc.Power.getVbatt()
+
+    def guard(self, period_s):
+        """Start the watchdog: without feed() for `period_s` seconds the module restarts. False where there is none.
+
+        Vendor page: machine.WDT."""
+        self._watchdog = machine.WDT(period_s) or None
+        return self._watchdog is not None
+
+    def feed(self):
+        """All is well; the watchdog may wait another period."""
+        if self._watchdog:
+            self._watchdog.feed()
+
+    def set_sleep(self, is_allowed):
+        """Let the module sleep between cycles, or not. Vendor page: pm.autosleep."""
+        pm.autosleep(1 if is_allowed else 0)
+        if is_allowed and self._lock < 0:
+            self._lock = pm.create_wakelock(WAKE_LOCK, len(WAKE_LOCK))
+
+    def save(self, tau_s, active_s):
+        """Ask the network for power saving mode; False where the module cannot. Vendor page: pm.set_psm_time."""
+        from app.platform.psm import ask
+
+        return ask(tau_s, active_s)
+
+    def stay_awake(self):
+        """No sleep from here on. Vendor page: pm.wakelock_lock."""
+        if self._lock > 0:
+            pm.wakelock_lock(self._lock)
+
+    def may_sleep(self):
+        """The opposite. Vendor page: pm.wakelock_unlock."""
+        if self._lock > 0:
+            pm.wakelock_unlock(self._lock)
+
+
+def start_thread(function):
+    """Run `function()` beside the REPL. Vendor page: _thread."""
+    _thread.stack_size(STACK_BYTES)
+    _thread.start_new_thread(function, ())
 
 
 def seed():
     """Start the random numbers differently on every module and at every boot: a fleet must not wait in step."""
-    own = uhashlib.sha256(("%s %d" % (imei(), utime.ticks_us())).encode()).digest()
+    own = uhashlib.sha256(("%s %d" % (modem.getDevImei(), utime.ticks_us())).encode()).digest()
     urandom.seed(ustruct.unpack(">I", own[:4])[0])
 
 
 def randint(low, high):
     """A random whole number from low to high, both included."""
     return urandom.randint(low, high)
-
-
-def restart():
-    """Restart the module. Vendor page: misc.Power.powerRestart."""
-    misc.Power.powerRestart()

@@ -171,6 +171,10 @@ class Net:
         self._randint = randint
         self._last_good = ("", "")  # name and address of the last connection: for when the look-up fails
 
+    def forget(self):
+        """Forget the address of the last connection."""
+        self._last_good = ("", "")
+
     def connect(self, host, port, timeout_s):
         """A Connection to host (name or address) and TCP port. Blocks for the look-up and at most one time-out per address.
 

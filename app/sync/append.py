@@ -79,6 +79,8 @@ class Appender:
         log.digest = self._files.digest8(path, log.end, self._buffer)
         if log.digest is None or self._report.is_parked(key, log.digest):
             return None
+        if outbox.must_wait(rule, path, log.end - log.start):
+            return None
         log.serial = log.serial or ledger.next_serial()
         if "{" in remote:
             named = name_key(path, remote)
@@ -206,7 +208,9 @@ class Appender:
         if not ftp.open_data():
             ftp.close()
             raise self._no_way()
-        if at < log.reach:  # a session that a cut left behind may keep the file locked: bytes sent into that arrive after others
+        if (
+            at < log.reach
+        ):  # a session that a cut left behind may keep the file locked: bytes sent into that arrive after others
             ftp.wait_begun()
         self._report.file("up", log.path, log.end - at)
         stream.seek(at)
@@ -241,7 +245,9 @@ class Appender:
         if log.start <= size < log.end:
             error.action = LATER  # cut short; the intent is on record, and the next cycle goes on from there
         else:
-            error.action = PARK  # until it has grown: a server that never has the right size must not get all of it in each cycle
+            error.action = (
+                PARK  # until it has grown: a server that never has the right size must not get all of it in each cycle
+            )
             self._begin_again(log)
         self._report.failed("up", log.path, log.key, log.digest, error)
 

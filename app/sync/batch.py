@@ -43,8 +43,7 @@ class Batcher:
             if not member:
                 continue
             if members and (
-                len(members) == rule["batch_files"]
-                or tar_size([m[2] for m in members] + [size]) > rule["batch_bytes"]
+                len(members) == rule["batch_files"] or tar_size([m[2] for m in members] + [size]) > rule["batch_bytes"]
             ):
                 if not self._send(rule, members, key, folder):
                     return
@@ -68,7 +67,7 @@ class Batcher:
             if rule["after"] != "keep":
                 self._outbox.put_away(rule, path)
             return None
-        if not self._outbox.is_settled(rule, path, digest):
+        if not self._outbox.is_settled(rule, path, digest) or self._outbox.must_wait(rule, path, size):
             return None
         return path, relative, size, digest
 

@@ -37,7 +37,7 @@ class Remote:
 class Downloader:
     """Fetches through an open session. `is_local_safe(path, size)`: True if what lies at `path` may be overwritten."""
 
-    def __init__(self, session, files, ledger, report, buffer, reserve_blocks, is_local_safe):
+    def __init__(self, session, files, ledger, report, buffer, reserve_blocks, is_local_safe, why_wait):
         self._ftp = session
         self._files = files
         self._ledger = ledger
@@ -45,6 +45,7 @@ class Downloader:
         self._buffer = buffer
         self._reserve_blocks = reserve_blocks
         self._is_local_safe = is_local_safe
+        self._why_wait = why_wait  # of app.budget
         self._free_blocks = None  # as far as known; statvfs walks the whole file system, so it is asked rarely
 
     def run(self, remote, local, depth=0):
@@ -136,6 +137,10 @@ class Downloader:
             return
         if todo == CONFLICT:
             self._report.skipped("down", name, OVERWRITES)
+            return
+        reason = self._why_wait(entry.size)
+        if reason:
+            self._report.waiting(name, reason)
         else:
             self._fetch(entry, name, path, key)
 
@@ -233,7 +238,9 @@ class Downloader:
         if size is not None and not self._is_local_safe(path, size):
             self._files.remove(staged)
             raise Conflict(OVERWRITES)
-        if size == entry.size and self._files.digest8(path, size, self._buffer) == digest:  # the version is new, the content is not
+        if (
+            size == entry.size and self._files.digest8(path, size, self._buffer) == digest
+        ):  # the version is new, the content is not
             self._files.remove(staged)
         else:
             self._ledger.put(GET_INTENT, key, entry.size, digest, entry.stamp)

@@ -51,6 +51,7 @@ class Ledger:
         self._torn = 0  # bytes of a torn record at the end
         self._seen = None
         self._asked = set()  # keys of intents that were asked for since watch()
+        self.rider = None  # gives an entry, as put() takes it, that goes along whenever something is written
         self.lost = ""  # why an older ledger could not be read, for the report
 
     # --- reading
@@ -244,6 +245,8 @@ class Ledger:
         """Append what waits, in one write."""
         if not self._waiting:
             return
+        if self.rider:
+            self.put(*self.rider())
         self._close_reader()
         if self._count == 0 or self._appended_count() > _APPENDED:
             self.compact()

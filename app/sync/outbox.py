@@ -5,7 +5,7 @@ from app.errors import StorageError
 from app.sync.item import Candidate, Upload
 from app.sync.names import DATED, about, passing_values, render, whole
 from app.sync.plan import REMOVE, SKIP, plan_upload
-from app.sync.records import BATCHED, NAMED, PUT_DONE, PUT_VERIFIED, get_key, name_key, put_key
+from app.sync.records import BATCHED, NAMED, PUT_DONE, PUT_VERIFIED, get_key, log_key, name_key, put_key
 from app.sync.rules import is_protected, is_selected, mount_of, why_too_long, why_unsendable
 from app.sync.scan import walk
 from app.sync.staging import settle
@@ -25,7 +25,11 @@ class _Budget:
     def takes(self, size):
         """True if a file may still go; the first one always."""
         self.is_over = bool(
-            self._files and self._count >= self._files or self._bytes and self._count and self._size + size > self._bytes
+            self._files
+            and self._count >= self._files
+            or self._bytes
+            and self._count
+            and self._size + size > self._bytes
         )
         self._count += 1
         self._size += size
@@ -33,9 +37,10 @@ class _Budget:
 
 
 class Outbox:
-    """Serves one boot. `clock.seconds()` is the time of day or None; `boot` the number of this boot."""
+    """Serves one boot. `clock.seconds()` is the time of day or None; `boot` the number of this boot; `why_wait(size, priority)`
+    says why a file has to wait, or ""."""
 
-    def __init__(self, rules, files, ledger, report, clock, buffer):
+    def __init__(self, rules, files, ledger, report, clock, buffer, why_wait):
         self._rules = sorted(rules, key=lambda rule: -rule["priority"])
         self._away = [rule["move_to"].rstrip("/") + "/" for rule in rules if rule["from"] and rule["after"] == "move"]
         self._files = files
@@ -43,6 +48,7 @@ class Outbox:
         self._report = report
         self._clock = clock
         self._buffer = buffer
+        self.why_wait = why_wait  # of app.budget
         self._settling = {}  # path -> (digest, ticks when it was first seen, walk in which it was last)
         self._walks = 0
         self.boot = 0
@@ -103,8 +109,36 @@ class Outbox:
             return "%d bytes; upload.max_bytes is %d" % (size, rule["max_bytes"])
         return why_unsendable(path) or why_too_long(remote)
 
+    def must_wait(self, rule, path, size):
+        """True, and it is told, if the data budget does not allow `size` bytes now."""
+        reason = self.why_wait(size, rule["priority"])
+        if reason:
+            self._report.waiting(path, reason)
+        return bool(reason)
+
+    def is_full(self, files, size):
+        """True if at least so many files, or so many bytes of them (0 = any number), are not known to the ledger as they are.
+
+        Contents are not read: a file that was rewritten with the same size is seen by the next cycle only."""
+        count = total = 0
+        for rule in self._rules:
+            if not rule["from"]:
+                continue
+            for path, found, relative in self.files_of(rule):
+                self._report.alive()
+                key = (log_key if rule["mode"] == "append" else put_key)(path, self.target(rule, relative)[2])
+                entry = self._ledger.find(key)
+                if entry and entry.size == found or self.why_not(rule, path, found, ""):
+                    continue
+                count += 1
+                total += found - (entry.size if entry and rule["mode"] == "append" else 0)
+                if files and count >= files or size and total >= size:
+                    return True
+        return False
+
     def _consider(self, rule, path, size, relative, budget):
         """An Upload, or None if the file is in step, parked, not ready, or was only waiting to be put away."""
+        self._report.alive()
         pieces, values, remote = self.target(rule, relative)
         reason = self.why_not(rule, path, size, remote)
         if reason:
@@ -129,7 +163,7 @@ class Outbox:
         is_same = pending and pending.is_of(size, digest)
         if not is_same and not self.is_settled(rule, path, digest):
             return None
-        if not self._report.is_late(key) and not budget.takes(size):
+        if not self._report.is_late(key) and not budget.takes(size) or self.must_wait(rule, path, size):
             return None
         named, last, moment = b"", "", None
         if "{" in remote:

@@ -21,7 +21,10 @@ CANCEL = 6  # the intent of this key is void
 FORGET = 7  # nothing is known of this key any more
 SERVER = 8  # what is known of a server: the flags
 BOOTS = 9  # size: boots without a good cycle, stamp: boots in all
-NAMED = 10  # the values in the name of an upload that is under way. size: the boot, stamp: the seconds, 0 = clock not set
+NAMED = (
+    10  # the values in the name of an upload that is under way. size: the boot, stamp: the seconds, 0 = clock not set
+)
+BUDGET = 12  # bytes on the air. size: of the day, stamp: the day since 1970, 0 = clock not set
 UPDATE = 11  # the last manifest that was taken. size: its version, stamp: of its file on the server
 
 INTENTS = (PUT_INTENT, PUT_VERIFIED, GET_INTENT)  # stand beside what is done, until they are done or void
@@ -65,6 +68,7 @@ def server_key(host, port):
 
 BOOTS_KEY = b"\0boots\0\0"  # there is one such entry
 UPDATE_KEY = b"\0update\0"  # and one such
+BUDGET_KEY = b"\0budget\0"
 
 
 class Entry:

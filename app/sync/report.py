@@ -62,11 +62,13 @@ def _add(entries, entry):
 
 
 class Report:
-    """Hears what the stages do; `emit(kind, data)` passes it on."""
+    """Hears what the stages do; `emit(kind, data)` passes it on. `alive()` is called now and then while they work, and may raise
+    what ends the session."""
 
-    def __init__(self, log, emit):
+    def __init__(self, log, emit, alive):
         self._log = log
         self._emit = emit
+        self.alive = alive
         self._parked = {}  # key -> version; a new version of the file gets a new chance
         self._parked_order = []
         self._late = set()  # keys of files that the server does not take for now
@@ -99,6 +101,7 @@ class Report:
         self._emit("file", (direction, path, size))
 
     def progress(self, done):
+        self.alive()
         self._emit("progress", (done,))
 
     def sent(self, path, remote, size, key):

@@ -117,6 +117,10 @@ class Updater:
                 text = b""  # a cut came between their coming into force and the ledger
         wanted = [entry for entry in manifest["files"] if not self._is_in_place(entry)]
         missing = [entry for entry in wanted if not self._is_staged(entry)]
+        reason = self._outbox.why_wait(sum([entry["size"] for entry in missing]))
+        if reason:
+            self._report.update(version, "it waits: " + reason)
+            return 0
         self._check_room(wanted, missing, len(text))
         self._fetch(manifest["pack"], [entry for entry in missing if "at" in entry])
         for entry in missing:
@@ -218,7 +222,9 @@ class Updater:
             blocks = self._files.blocks_for(entry["size"]) - self._files.blocks_for(held)
             need[mount] = need.get(mount, self._config["storage.reserve_blocks"]) + blocks
         if more_bytes:
-            need["/usr"] = need.get("/usr", self._config["storage.reserve_blocks"]) + 2 * self._files.blocks_for(more_bytes)
+            need["/usr"] = need.get("/usr", self._config["storage.reserve_blocks"]) + 2 * self._files.blocks_for(
+                more_bytes
+            )
         for mount in need:
             free = self._files.free_blocks(mount)
             if need[mount] > free:

@@ -86,7 +86,8 @@ class Ferry:
                 "password": ftpd.password,
                 "timeout_s": 5,
             },
-            "schedule": {"every_s": 10, "jitter_s": 0},
+            "schedule": {"every_s": 10, "jitter_s": 0, "first_s": 0},
+            "link": {"hold_s": 0},
             "retry": {"base_s": 1, "cap_s": 4},
         }
         flash(self.usr, self.config)

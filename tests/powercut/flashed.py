@@ -94,9 +94,9 @@ class Flashed(module.Module):
         def on_event(made: object, kind: str, data: object) -> None:
             if kind == "cycle":
                 self._cycles.append([data[0]["ok"], self.device.programs + self.device.erases])
-                made.request_sync()  # the next one at once
-                if len(self._cycles) == CYCLES:
-                    made.stop()
+                worker = sys.modules["app.running"].worker
+                worker.is_wanted = True  # the next one at once
+                worker.is_stopped = len(self._cycles) == CYCLES
 
         manager.on_event = on_event
 

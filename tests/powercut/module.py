@@ -36,7 +36,7 @@ class Module:
         self.config["server.user"] = user
         clock = Clock()
         self.log = Log(clock, "info", _lines.append)
-        self.manager = main.build(self.config, Files(), clock, self.log)
+        self.manager = build(self.config, Files(), clock, self.log).manager
 
     def switch_off(self, is_seen: bool = True) -> None:
         """`is_seen`: the server sees the connections end; else they stay open there and nothing comes any more."""
@@ -204,7 +204,7 @@ def copy_image(source: str, target: str) -> None:
 
 def start(plan: dict) -> boot.Firmware:
     """The firmware's modules and the app's, once: only what lies on flash and in objects is lost in a cut."""
-    global main, Clock, Files, Log, Ledger, LEDGER, PUT_DONE, StorageError, uhashlib, ubinascii, _world, _flash
+    global build, Clock, Files, Log, Ledger, LEDGER, PUT_DONE, StorageError, uhashlib, ubinascii, _world, _flash
     import builtins
 
     boot.watch = lambda manager, cycles: None  # nobody listens to events here
@@ -219,13 +219,13 @@ def start(plan: dict) -> boot.Firmware:
     import ubinascii
     import uhashlib
 
-    import main
     from app.config import check_all
     from app.errors import StorageError
     from app.log import Log
     from app.platform import files
     from app.platform.clock import Clock
     from app.platform.files import Files
+    from app.start import build
     from app.sync.ledger import Ledger
     from app.sync.records import PUT_DONE
     from ftp_manager import LEDGER

@@ -24,6 +24,8 @@ def of_kind(key):
         return st.sampled_from(limits)
     if kind == "bool":
         return st.booleans()
+    if kind == "windows":
+        return st.lists(st.sampled_from(["22:00-06:00", "00:00-24:00"]), max_size=limits[1])
     return st.text("abc.-", min_size=max(1, limits[0]), max_size=20)
 
 

@@ -23,13 +23,15 @@ PURE_MODULES = {
 }
 
 # A door is for people and other apps, who use it alone: it may make the real ports when it gets none.
-ERRORS, PURE, MIDDLE, DOOR, MANAGER, MAIN = range(6)
+ERRORS, PURE, MIDDLE, DOOR, MANAGER, START, MAIN = range(7)
 
 
 def layer(module):
     """The rank of one of our modules; an import goes to a lower rank, or stays inside its own folder."""
     if module == "main":
         return MAIN
+    if module in ("app.start", "app.console", "app.check"):
+        return START
     if module == "ftp_manager":
         return MANAGER
     if module in ("app.manual", "app.ftp", "app.ftp.client"):

@@ -54,7 +54,7 @@ def test_what_is_not_given_has_its_default():
         section, name = key.split(".")
         found = config["upload"][0][name] if section == "upload" else config[key]
         if key != "server.host":
-            assert found == (list(default) if kind == "list" else default), key
+            assert found == (list(default) if kind in ("list", "windows") else default), key
 
 
 @pytest.mark.parametrize("row", SCHEMA, ids=lambda row: row[0])
@@ -115,6 +115,25 @@ BAD = {
     "update.trial_cycles": [0, 1001, None, True],
     "schedule.every_s": [9, 604801, "900", 900.5, None, True],
     "schedule.jitter_s": [-1, 86401, None, False],
+    "schedule.first_s": [-1, 86401, None, True],
+    "schedule.windows": ["22:00-06:00", ["22-06"], ["24:01-01:00"], ["1:00-02:00"], ["10:00-10:00"], ["a"], [5], None],
+    "schedule.when_files": [-1, 65536, None, True],
+    "schedule.when_bytes": [-1, 1073741824, None, True],
+    "schedule.min_battery_mv": [-1, 20001, None, True],
+    "schedule.min_signal": [-1, 32, None, True],
+    "budget.day_bytes": [-1, 1073741824, None, True],
+    "budget.cycle_bytes": [-1, 1073741824, None, True],
+    "link.hold_s": [-1, 61, None, True],
+    "link.restart_after_s": [-1, 604801, None, True],
+    "clock.source": ["gps", None, True],
+    "clock.ntp_host": ["x" * 256, None, 5],
+    "run.thread": [0, 1, None, "yes"],
+    "run.watchdog_s": [1, 60, "300", None, True],
+    "power.sleep": [0, 1, None, "yes"],
+    "power.psm_tau_s": [-1, 35712001, None, True],
+    "power.psm_active_s": [1, 11161, None, True],
+    "status.to": ["../x", "x" * 201, 5, None, "{imai}"],
+    "status.every": [0, 65536, None, True],
     "retry.base_s": [0, 3601, None, True],
     "retry.cap_s": [0, 86401, None],
     "storage.reserve_blocks": [-1, 1025, None, True],
@@ -136,13 +155,22 @@ GOOD = {
     "server.mode": ["active", "passive"],
     "server.timeout_s": [5, 10, 15, 20],
     "upload.from": ["", "/usr/", "/usr/data", "/sd/a..b", "/" + "x" * 199],
-    "upload.to": ["", "/abs", "a/{device}/b", "{dir}/{stem}-{seq}-{boot}{ext}", "{date}/{time}/{imei}/{path}{name}", "x" * 200],
+    "upload.to": [
+        "",
+        "/abs",
+        "a/{device}/b",
+        "{dir}/{stem}-{seq}-{boot}{ext}",
+        "{date}/{time}/{imei}/{path}{name}",
+        "x" * 200,
+    ],
     "upload.include": [[], ["*.txt", "logs/"], ["x"] * 32],
     "upload.after": ["delete"],
     "upload.drop_unsent": [True],
     "download.from": ["", "a/b"],
     "download.to": ["/usr/in"],
     "schedule.every_s": [10, 604800],
+    "schedule.windows": [[], ["22:00-06:00", "12:00-24:00"], ["00:00-00:01"]],
+    "run.watchdog_s": [0, 1800],
     "retry.cap_s": [1, 86400],
     "storage.reserve_blocks": [0, 1024],
     "storage.when_full": ["drop"],
@@ -162,7 +190,7 @@ def test_every_key_has_bad_samples():
 ALLOWED = {
     "bool": ("true", "false"),
     "hex": ("64 hex digits",),
-    **dict.fromkeys(("name", "token", "text", "list", "remote", "template"), ()),
+    **dict.fromkeys(("name", "token", "text", "list", "remote", "template", "windows"), ()),
 }
 
 

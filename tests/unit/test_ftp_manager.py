@@ -8,6 +8,7 @@ from app.log import Log
 from app.sync.report import LIST_ENTRIES
 from ftp_manager import CHANGES_KEPT, RESTING, TRANSITIONS, FtpManager
 from tests.fakes import FakeClock, MemoryFiles
+from tests.world import Mains
 from tools.device_files import ROOT
 
 EVENTS = sorted({event for row in TRANSITIONS.values() for event in row})
@@ -24,7 +25,7 @@ def manager():
         link=object(),
         log=Log(clock, out=lambda line: None),
         randint=lambda low, high: high,
-        imei=lambda: "860000000000000",
+        power=Mains(),
     )
 
 

@@ -16,7 +16,7 @@ def told():
 
 @pytest.fixture
 def report(told):
-    report = Report(Log(FakeClock(), out=lambda line: None), lambda kind, data: told.append((kind, data)))
+    report = Report(Log(FakeClock(), out=lambda line: None), lambda kind, data: told.append((kind, data)), lambda: None)
     report.begin(1, Counts())
     return report
 

@@ -19,6 +19,9 @@ def start_new_thread(function: object, args: tuple) -> int:
         except _world.Restart:
             return  # asked for and stored: the app's own thread meets it where it next waits
 
+    if _world.deferred is not None:
+        _world.deferred.append(run)
+        return 1
     return _host.start_new_thread(run, ())
 
 

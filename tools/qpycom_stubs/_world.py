@@ -34,6 +34,7 @@ path = sys.path
 modules = sys.modules
 sockets = []
 open_files = 0
+deferred = []  # threads that main.py starts: run in the main thread when it is over, because the host has no lock around them
 time_zone = 8
 modem_fun = 1
 data_callback = None

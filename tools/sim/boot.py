@@ -74,7 +74,7 @@ def watch(manager: type, cycles: int) -> None:
         if kind == "cycle":
             seen[0] += 1
             if seen[0] == cycles:
-                self.stop()
+                sys.modules["app.running"].worker.is_stopped = True
 
     manager.on_event = on_event
 
@@ -125,6 +125,8 @@ def run_main(scope: dict) -> int:
         with _flash.open_file("/usr/main.py") as source:
             code = compile(source.read(), "/usr/main.py", "exec")
         exec(code, scope)
+        while _world.deferred:
+            _world.deferred.pop(0)()
     except SystemExit:
         pass  # on the module: quietly to the REPL
     except _PowerCut:

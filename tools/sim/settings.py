@@ -112,7 +112,7 @@ def load_config(path):
 def own_config():
     """The simulator's config.json: the checkout's, with the shortest waits that the schema allows."""
     data = load_config(ROOT / "config.json")
-    for key in ("schedule.every_s", "schedule.jitter_s", "retry.base_s"):
+    for key in ("schedule.every_s", "schedule.jitter_s", "schedule.first_s", "retry.base_s"):
         section, name = key.split(".")
         data.setdefault(section, {})[name] = ROWS[key][3][0]
     return data

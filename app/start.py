@@ -1,0 +1,115 @@
+# From the settings to a running worker: builds the platform, hands it to those who need it, and starts them.
+
+import gc
+
+import usys
+
+from app import VERSION
+from app.errors import ConfigError, StorageError
+from app.log import Log
+from app.platform.clock import Clock
+from app.platform.files import Files
+
+CONFIG = "/usr/config.json"
+
+
+def new_settings(files, values):
+    """config.json with `values` set by an update, as bytes; raises ConfigError. The memory that it takes is given back."""
+    from app.config import FROM_AFAR, TEXT_BYTES
+    from app.settings import changed
+
+    try:
+        foreign = [key for key in values if key not in FROM_AFAR]
+        if foreign:
+            raise ConfigError(["%s: not to be set from afar" % key for key in foreign])
+        return changed(files.read(CONFIG, TEXT_BYTES), values)
+    finally:
+        usys.modules.pop("app.settings", None)
+        forget_config()
+
+
+def load_config(files, log):
+    """The settings, or None after every problem was told."""
+    from app.config import TEXT_BYTES, parse
+
+    try:
+        raw = files.read(CONFIG, TEXT_BYTES)
+        if raw is None:
+            raise ConfigError(["config.json is missing: copy it to /usr and fill in server.host"])
+        config = parse(raw)
+    except ConfigError as e:
+        for problem in e.problems:
+            log.error("%s", problem)
+        log.error("these settings are not taken; %s", e.advice)
+        return None
+    except StorageError as e:
+        log.error("config.json cannot be read: %s", e)
+        return None
+    finally:
+        forget_config()
+    log.set_level(config["log.level"])
+    log.set_secrets([config["server.password"], config["server.account"], config["update.key"]])
+    return config
+
+
+def forget_config():
+    """Give the memory of app.config back: 10 kB of texts that are needed again only when a setting is changed."""
+    import app
+
+    module = usys.modules.pop("app.config", None)
+    for name in dir(module):  # a forgotten pointer on the stack could keep the module, but not what was in it
+        setattr(module, name, None)
+    del app.config
+
+
+def build(config, files, clock, log):
+    """A Worker on the real module, not running yet."""
+    from app.platform import quec
+    from app.platform.sockets import Net
+    from app.worker import Worker
+    from ftp_manager import FtpManager
+
+    quec.seed()
+    net, link, power = Net(quec.randint), quec.Link(), quec.Power()
+
+    def check_settings(values):
+        return new_settings(files, values)
+
+    def reload():
+        return load_config(files, log)
+
+    manager = FtpManager(config, files, net, clock, link, log, quec.randint, power, check_settings)
+    return Worker(manager, config, files, net, clock, link, power, log, quec.randint, reload)
+
+
+def make(told=""):
+    """A Worker with the settings of this module, or None if they are bad, which is told. So is `told`, what the boot has to tell."""
+    clock, files = Clock(), Files()
+    log = Log(clock)
+    log.info("Ferry %s", VERSION)
+    if told:
+        log.warning("%s", told)
+    config = load_config(files, log)
+    if config is None:
+        log.error("Ferry does not start")
+    return config and build(config, files, clock, log)
+
+
+def start(told=""):
+    """Start the worker as the settings want it. In a thread: returns at once, and the REPL is free. Else blocks until it is stopped."""
+    from app import running
+
+    worker = running.worker = make(told)
+    if worker is None:
+        return
+    worker.prepare()
+    gc.collect()
+    gc.threshold(
+        max(4096, gc.mem_free() // 8)
+    )  # the tighter, the sooner: garbage between what lives leaves only crumbs
+    if worker.wants_thread():
+        from app.platform.quec import start_thread
+
+        start_thread(worker.run_guarded)
+    else:
+        worker.run()
