@@ -3,6 +3,7 @@
 
 import gc
 
+from app import blackbox  # now: after an update of Ferry its other version would be loaded
 from app.backoff import Backoff
 from app.errors import LADDER, StorageError, TransportError
 from app.ladder import FLIGHT, REDIAL, RESTART, SOCKETS, Ladder
@@ -164,8 +165,6 @@ class Worker:
 
     def restart(self, reason):
         """Restart the module. The reason is on flash before, and the log with it if there is an error in it."""
-        from app import blackbox
-
         self.log.warning("restart: %s", reason)
         try:
             blackbox.note(

@@ -10,7 +10,7 @@ FILE_BYTES, FILE_BLOCKS = 20_000, 5
 LOW_BLOCKS = 12
 NO_LINK = {"sim_status": 0}
 
-FLASH_BYTES = 384 * 1024
+FLASH_BYTES = 512 * 1024
 
 # Somebody else takes what is left of the flash, in a place where Ferry never looks: before the room is looked after, or as
 # soon as some of a download has come.

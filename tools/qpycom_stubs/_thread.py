@@ -20,7 +20,7 @@ def start_new_thread(function: object, args: tuple) -> int:
             return  # asked for and stored: the app's own thread meets it where it next waits
 
     if _world.deferred is not None:
-        _world.deferred.append(run)
+        _world.deferred.append(lambda: function(*args))
         return 1
     return _host.start_new_thread(run, ())
 
