@@ -182,7 +182,7 @@ def remove(host: str) -> None:
 def close_all() -> None:
     """Closes what the app left open. Here and not in the garbage collector: a device written in Python cannot run there."""
     for file in _open_files[:]:
-        file.close()
+        file._end()
 
 
 class FlashFile:
@@ -210,12 +210,17 @@ class FlashFile:
         self._call(self._file.flush)
 
     def close(self) -> None:
-        if self in _open_files and not _world.is_off:
-            try:
-                self._call(self._file.close)
-            finally:
-                _open_files.remove(self)
-                _world.open_files -= 1
+        if self in _open_files and not _world.is_off():
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            self._file.close()
+        except OSError as error:
+            raise _world.firmware_error(error)
+        finally:
+            _open_files.remove(self)
+            _world.open_files -= 1
 
     def _call(self, method: object, *args: object) -> object:
         _world.check_power()
@@ -322,7 +327,7 @@ class File:
         self._file.close()
         self._file = None
         _world.open_files -= 1
-        if self._is_full or _world.is_off:
+        if self._is_full or _world.is_off():
             self._roll_back()
         elif self._hidden:
             self._commit()

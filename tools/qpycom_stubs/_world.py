@@ -58,7 +58,6 @@ modem_fun = 1
 data_callback = None
 address_changes = 0
 file_bytes = 0  # size of the file that the app says is under way
-is_off = False  # the power went or the module restarted: what is not on flash is lost
 
 fault_player = None  # the module _faults, where WORLD.json names any
 is_link_held = False  # a fault took the link down, and its end brings it back
@@ -270,21 +269,30 @@ def take_feeds() -> list:
     return found
 
 
+def is_off() -> bool:
+    """The power went or the module restarts: what is not on flash is lost."""
+    return _restart is not None
+
+
+def power_on() -> None:
+    global _restart
+    _restart = None
+
+
 def check_power() -> None:
     """The unwinding of a restart changes nothing on flash any more."""
-    if is_off:
+    if is_off():
         raise Restart(_restart)
 
 
 def check_reset() -> None:
     """Raises Restart if the watchdog has run out or a restart was asked for: called wherever the app waits."""
-    global _restart, is_off
+    global _restart
     if fault_player and not _restart:
         fault_player.poll()
     if not _restart and _watchdog and now_ms() > _watchdog[1]:
         _restart = "watchdog"
     if _restart:
-        is_off = True
         raise Restart(_restart)
 
 

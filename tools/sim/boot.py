@@ -13,6 +13,7 @@ STATUS_POWER_CUT = 76
 STATUS_CTRL_C = 130
 _usr = None  # boot_flash.Usr, where there is a simulated flash
 _PowerCut = ()
+_thread = None  # the shim, on an interpreter that has threads
 _CORE_MODULES = ("gc", "math", "micropython", "uctypes", "ucryptolib") if IS_MICROPYTHON else ("math",)
 
 
@@ -203,7 +204,7 @@ def main() -> int:
             return run_main({})
         return run_main(boot_cpython.app_scope(firmware, _flash))
     finally:
-        _world.is_off = False
+        _world.power_on()
         _flash.clear_hidden()
         if _usr:
             _usr.switch_off(_flash.close_all)
