@@ -60,8 +60,8 @@ def test_app_sees_the_firmwares_names_and_its_own_files(module):
         ("raise ValueError(3)", 1, ["died"]),
         ("raise KeyboardInterrupt", 130, []),
         ("from misc import Power\ntry:\n Power.powerRestart()\nexcept Exception:\n pass", 75, ["restart"]),
-        ("import machine, utime\nw = machine.WDT(10)\nutime.sleep(9)\nw.feed()\nutime.sleep(11)", 75, ["watchdog"]),
-        ("import machine, utime\nw = machine.WDT(10)\nw.stop()\nutime.sleep(99)", 0, []),
+        ("import machine, utime\nw = machine.WDT(10)\nutime.sleep(9)\nw.feed()\nutime.sleep(11)", 75, ["watchdog_armed", "watchdog"]),
+        ("import machine, utime\nw = machine.WDT(10)\nw.stop()\nutime.sleep(99)", 0, ["watchdog_armed", "watchdog_stopped"]),
     ],
 )
 def test_exit_status(module, source, status, kinds):

@@ -46,7 +46,7 @@ def reserve(blocks: int) -> None:
     global _used_blocks
     if _world.flash:
         return
-    if blocks > 0 and used_blocks() + blocks > _world.flash_blocks - _RESERVED_BLOCKS:
+    if blocks > 0 and (_world.flash_is_full or used_blocks() + blocks > _world.flash_blocks - _RESERVED_BLOCKS):
         raise OSError(28)
     _used_blocks = used_blocks() + blocks
 
@@ -158,7 +158,7 @@ def _tree_blocks(host: str) -> int:
 
 def _hidden_path() -> str:
     global _hidden_count
-    folder = _world.host_path("/usr/" + _HIDDEN_NAME)
+    folder = _world.prefix + "/usr/" + _HIDDEN_NAME
     try:
         os.mkdir(folder)
     except OSError as error:
@@ -182,7 +182,7 @@ def remove(host: str) -> None:
 def close_all() -> None:
     """Closes what the app left open. Here and not in the garbage collector: a device written in Python cannot run there."""
     for file in _open_files[:]:
-        file.close()
+        file._end()
 
 
 class FlashFile:
@@ -210,14 +210,20 @@ class FlashFile:
         self._call(self._file.flush)
 
     def close(self) -> None:
-        if self in _open_files:
-            try:
-                self._call(self._file.close)
-            finally:
-                _open_files.remove(self)
-                _world.open_files -= 1
+        if self in _open_files and not _world.is_off():
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            self._file.close()
+        except OSError as error:
+            raise _world.firmware_error(error)
+        finally:
+            _open_files.remove(self)
+            _world.open_files -= 1
 
     def _call(self, method: object, *args: object) -> object:
+        _world.check_power()
         try:
             return method(*args)
         except OSError as error:
@@ -266,6 +272,7 @@ class File:
         _world.open_files += 1
 
     def write(self, data: object) -> int:
+        _world.check_power()
         if isinstance(data, str):
             data = data.encode()
         if self._is_full:
@@ -302,6 +309,7 @@ class File:
 
     def flush(self) -> None:
         """littlefs sync: what was written so far is the file's content from now on."""
+        _world.check_power()
         if self._is_full:
             return
         self._file.flush()
@@ -319,7 +327,7 @@ class File:
         self._file.close()
         self._file = None
         _world.open_files -= 1
-        if self._is_full:
+        if self._is_full or _world.is_off():
             self._roll_back()
         elif self._hidden:
             self._commit()
@@ -371,7 +379,7 @@ class File:
         release(replaced)
 
     def _roll_back(self) -> None:
-        """After ENOSPC the file keeps what it held before, as littlefs does."""
+        """After ENOSPC, and without power, the file keeps what it held before, as littlefs does."""
         if self._hidden:
             os.remove(self._hidden)
             release(self._blocks)

@@ -17,7 +17,7 @@ def start_new_thread(function: object, args: tuple) -> int:
         try:
             function(*args)
         except _world.Restart:
-            return  # asked for and stored: the app's own thread meets it where it next waits
+            pass  # stored: every other thread meets it where it next waits
 
     if _world.deferred is not None:
         _world.deferred.append(lambda: function(*args))

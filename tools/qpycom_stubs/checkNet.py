@@ -21,10 +21,11 @@ def _wait(timeout_s: int = 60) -> tuple:
 
 def _stage() -> tuple:
     """(stage, state): where the bring-up stands now."""
-    if _world.sim_status != 1:
-        return 1, _world.sim_status
-    if _world.net_state not in (1, 5):
-        return 2, _world.net_state
+    sim, state = _world.get_sim_status(), _world.get_net_state()
+    if sim != 1:
+        return 1, sim
+    if state not in (1, 5):
+        return 2, state
     return 3, int(_world.is_link_up())
 
 

@@ -22,4 +22,5 @@ class Power:
 
     @staticmethod
     def getVbatt() -> int:  # noqa: N802
-        return 3908
+        fault = _world.fault("battery")
+        return fault["amount"] if fault else _world.battery_mv

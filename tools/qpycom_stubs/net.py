@@ -1,25 +1,23 @@
 # python.quectel.com API reference: net. Registration and flight mode: leaving full function drops the PDP context and
-# every open socket; coming back takes a while of the virtual clock.
+# every open socket; coming back takes a while of the virtual clock. Event: "radio" ["modem_fun", value].
 from qpycom_stubs import _world
 
-_CSQ = 24
 _NO_CSQ = 99
 _FULL = 1
 
 
-def _is_registered() -> bool:
-    return _world.sim_status == 1 and _world.modem_fun == _FULL and _world.net_state in (1, 5)
-
-
 def csqQueryPoll() -> int:  # noqa: N802 - the firmware's names, here and below
-    return _CSQ if _is_registered() else _NO_CSQ
+    fault = _world.fault("signal")
+    if not _world.is_registered():
+        return _NO_CSQ
+    return fault["amount"] if fault else _world.csq
 
 
 def getState() -> object:  # noqa: N802
     """([voice state, lac, cid, rat, reject cause, psc], [the same for data]) or -1"""
     if _world.net_state < 0:
         return -1
-    state = _world.net_state if _world.modem_fun == _FULL else 0
+    state = _world.get_net_state()
     return ([state, 4321, 87654321, 7, 0, 0], [state, 4321, 87654321, 7, 0, 0])
 
 
@@ -31,9 +29,13 @@ def setModemFun(function: int, reset: int = 0) -> int:  # noqa: N802
     """0 minimal, 1 full, 4 flight mode"""
     if function not in (0, _FULL, 4):
         return -1
+    _world.tell("radio", ["modem_fun", function])
+    was_off = _world.modem_fun != _FULL
     _world.modem_fun = function
     if function == _FULL:
-        if _is_registered():
+        if was_off:
+            _world.cure("flight")
+        if _world.is_registered() and not _world.is_link_held:
             _world.raise_link(_world.LINK_UP_MS)
     else:
         _world.drop_link()
@@ -41,17 +43,17 @@ def setModemFun(function: int, reset: int = 0) -> int:  # noqa: N802
 
 
 def operatorName() -> object:  # noqa: N802
-    return ("Simulated Mobile", "SIM", "001", "01") if _is_registered() else -1
+    return ("Simulated Mobile", "SIM", "001", "01") if _world.is_registered() else -1
 
 
 def getSignal() -> object:  # noqa: N802
-    if not _is_registered():
+    if not _world.is_registered():
         return -1
     return ([99, 99, 255, 255, 255], [-63, -95, -10, 15, 24])
 
 
 def getNetMode() -> object:  # noqa: N802
-    return (0, "001", "01", 7) if _is_registered() else -1
+    return (0, "001", "01", 7) if _world.is_registered() else -1
 
 
 def getConfig() -> tuple:  # noqa: N802

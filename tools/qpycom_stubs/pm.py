@@ -1,6 +1,9 @@
 # python.quectel.com API reference: pm. Wake locks are numbered and counted; nothing sleeps. No PSM functions, as on
-# most modules.
+# most modules. Event: "wake" [name, "held" or "released"].
+from qpycom_stubs import _world
+
 _locks = {}  # descriptor: is held
+_names = {}
 _last = 0
 
 
@@ -12,6 +15,7 @@ def create_wakelock(name: str, length: int = 0) -> int:
     global _last
     _last += 1
     _locks[_last] = False
+    _names[_last] = name
     return _last
 
 
@@ -35,4 +39,5 @@ def _set(number: int, is_held: bool) -> int:
     if number not in _locks:
         return -1
     _locks[number] = is_held
+    _world.tell("wake", [_names[number], "held" if is_held else "released"])
     return 0

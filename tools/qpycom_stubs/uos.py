@@ -45,7 +45,7 @@ def statvfs(path: str) -> tuple:
         return (0,) * 10
     if _world.flash:
         return os.statvfs(path)
-    free = _world.flash_blocks - _flash.used_blocks()
+    free = 0 if _world.flash_is_full else _world.flash_blocks - _flash.used_blocks()
     return (_flash.BLOCK_BYTES, _flash.BLOCK_BYTES, _world.flash_blocks, free, free, 0, 0, 0, 0, 255)
 
 

@@ -1,4 +1,5 @@
-# python.quectel.com API reference: uselect. poll() over shim sockets, in real time divided by world.speed.
+# python.quectel.com API reference: uselect. poll() over shim sockets, in real time divided by world.speed, and the radio in
+# virtual time.
 import select as _host
 
 from qpycom_stubs import _world
@@ -7,6 +8,8 @@ POLLIN = _host.POLLIN
 POLLOUT = _host.POLLOUT
 POLLERR = _host.POLLERR
 POLLHUP = _host.POLLHUP
+
+_NEVER_MS = 1000  # every socket is silent: look again after so long
 
 
 class poll:  # noqa: N801 - the firmware's name
@@ -28,10 +31,31 @@ class poll:  # noqa: N801 - the firmware's name
         del self._registered[number]
 
     def poll(self, timeout_ms: int = -1) -> list:
+        _world.check_reset()
+        timeout_ms = self._wait_for_radio(timeout_ms)
         wait_ms = timeout_ms if timeout_ms < 0 else int(timeout_ms / _world.speed)
-        ready = [(self._registered[number], event) for number, event in self._poll.poll(wait_ms)]
+        ready = []
+        for number, event in self._poll.poll(wait_ms):
+            sock = self._registered[number]
+            if sock._wait_us() != 0:
+                event &= POLLOUT
+            if event:
+                ready.append((sock, event))
         _world.check_reset()
         return ready
+
+    def _wait_for_radio(self, timeout_ms: int) -> int:
+        """Lets virtual time pass until the link can have brought something; returns what is left of the time-out."""
+        waits = [sock._wait_us() for sock in self._registered.values()]
+        if not timeout_ms or 0 in waits or not waits:
+            return timeout_ms
+        soonest = [wait for wait in waits if wait is not None]
+        wait_ms = (min(soonest) + 999) // 1000 if soonest else _NEVER_MS
+        if timeout_ms > 0:
+            wait_ms = min(wait_ms, timeout_ms)
+            timeout_ms -= wait_ms
+        _world.pass_ms(wait_ms)
+        return timeout_ms
 
     def ipoll(self, timeout_ms: int = -1) -> object:
         return iter(self.poll(timeout_ms))

@@ -1,6 +1,7 @@
 # python.quectel.com API reference: usocket. The firmware's sockets over the host's own loopback ones: its methods and
 # no others, time-outs in its steps, its three ways to say that the stream has ended, a cap on open sockets, and death
-# with the PDP context. Real: connecting, partial sends, resets. Times run in real time divided by world.speed.
+# with the PDP context. Real: connecting, partial sends, resets. Times run in real time divided by world.speed. The radio and its
+# faults are in _radio.py, which is loaded where WORLD.json names a link or a fault.
 import random
 import select
 import socket as _host
@@ -31,7 +32,7 @@ _GARBAGE_ERRNOS = (0, 3, 9, 12, 77, 1073741824)  # what an uninitialised variabl
 
 def getaddrinfo(host: str, port: int, *ignored: int) -> list:
     """[(family, type, proto, name, (ip, port))]; a failed look-up gives [] or OSError. Takes two to six arguments."""
-    if _world.is_link_up():
+    if _world.is_link_up() and (not _radio or _radio.look_up(host)):
         try:
             found = _host.getaddrinfo(host, port, AF_INET, SOCK_STREAM)
             return [(AF_INET, SOCK_STREAM, 0, "", _address(item[-1])) for item in found]
@@ -108,12 +109,18 @@ class socket:  # noqa: N801 - the firmware's name
                 _world.check_reset()
                 raise OSError(110)
             failure = _world.firmware_error(error)
-            if failure.args[0] == 111 and is_timed and _world.variants["refused"] == "looks_connected":
-                return  # nobody reads SO_ERROR: the state and the first read tell
+            if failure.args[0] == 111:
+                return self._refused(is_timed)
             raise failure
         finally:
             self.settimeout(self._timeout)
         self._state = _ESTABLISHED
+
+    @staticmethod
+    def _refused(is_timed: bool) -> None:
+        if not is_timed or _world.variants["refused"] != "looks_connected":
+            raise OSError(111)
+        # else nobody reads SO_ERROR: the state and the first read tell
 
     def bind(self, address: tuple) -> None:
         self._host_call(self._sock.bind, _sockaddr(address))
@@ -125,7 +132,7 @@ class socket:  # noqa: N801 - the firmware's name
     def accept(self) -> tuple:
         """(connection, address, port), or (connection, (address, port)) on older firmware."""
         host_sock, sockaddr = self._host_call(self._sock.accept)
-        connection = object.__new__(socket)
+        connection = object.__new__(type(self))
         connection._adopt(lambda: host_sock)
         connection._state = _ESTABLISHED
         address = _address(sockaddr)
@@ -183,13 +190,30 @@ class socket:  # noqa: N801 - the firmware's name
                 raise self._failed(error)
             raise _world.firmware_error(error)
 
+    def _wait_us(self) -> object:
+        """Virtual time until there can be something to receive: 0 for now, None for never."""
+        return 0
+
+    def _begin_recv(self, size: int) -> int:
+        """How much may be received at once; what the radio takes has passed."""
+        return size
+
+    def _end_recv(self, size: int) -> None:
+        """So many bytes came."""
+
+    def _send_some(self, send: object, data: object) -> int:
+        """`send(data)`, or what becomes of it on the radio."""
+        return send(data)
+
     def recv(self, size: int) -> bytes:
         if self._is_over or self._state != _ESTABLISHED:
             self._refuse()
+        size = self._begin_recv(size)
         try:
             data = self._sock.recv(size)
         except OSError as error:
             raise self._failed(error)
+        self._end_recv(len(data))
         if data or not size:
             return data
         self._state = _CLOSE_WAIT
@@ -202,6 +226,9 @@ class socket:  # noqa: N801 - the firmware's name
         """Bytes sent: may be fewer than given."""
         if self._state not in (_ESTABLISHED, _CLOSE_WAIT):
             self._refuse()
+        return self._send_some(self._host_send, data)
+
+    def _host_send(self, data: object) -> int:
         try:
             return self._sock.send(data)
         except OSError as error:
@@ -290,3 +317,10 @@ class socket:  # noqa: N801 - the firmware's name
 
     def fileno(self) -> int:
         return self._sock.fileno()
+
+
+_radio = None
+if _world.link or _world.faults:
+    from qpycom_stubs import _radio
+
+    socket = _radio.on_the_air(socket)

@@ -26,6 +26,8 @@ def wrap_socket(
     if cert:
         context.load_cert_chain(cert, key)
     try:
+        if _world.link or _world.faults:
+            sock._shake_hands()
         stream = context.wrap_socket(
             sock._sock, server_side=server_side, server_hostname=server_hostname, do_handshake_on_connect=do_handshake
         )
@@ -55,12 +57,12 @@ class SSLSocket:
             self.getpeercert = stream.getpeercert
 
     def read(self, size: int = -1) -> object:
-        return self._call(self._sock.read, *(() if size < 0 else (size,)))
+        return self._receive(self._sock.read, size)
 
     def readinto(self, buf: object, size: int = -1) -> object:
         if _world.IS_MICROPYTHON:
-            return self._call(self._sock.readinto, buf, *(() if size < 0 else (size,)))
-        return self._call(self._sock.recv_into, buf, max(size, 0))
+            return self._receive(self._sock.readinto, size, buf)
+        return self._receive(self._sock.recv_into, max(size, 0), buf)
 
     def readline(self, size: int = -1) -> object:
         line = b""
@@ -72,7 +74,19 @@ class SSLSocket:
         return line
 
     def write(self, data: object) -> object:
-        return self._call(self._sock.write, data)
+        return self._call(self._socket._send_some, self._sock.write, data)
+
+    def _receive(self, call: object, size: int, *args: object) -> object:
+        """`call` with `args` reads up to `size` bytes, or for a negative one all until the end."""
+
+        def receive() -> object:
+            wanted = self._socket._begin_recv(size) if size > 0 else size
+            found = call(*args, *(() if size < 0 else (wanted,)))
+            if found:
+                self._socket._end_recv(found if isinstance(found, int) else len(found))
+            return found
+
+        return self._call(receive)
 
     def setblocking(self, flag: bool) -> None:
         self._socket._timeout = None if flag else 0

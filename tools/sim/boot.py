@@ -13,6 +13,7 @@ STATUS_POWER_CUT = 76
 STATUS_CTRL_C = 130
 _usr = None  # boot_flash.Usr, where there is a simulated flash
 _PowerCut = ()
+_thread = None  # the shim, on an interpreter that has threads
 _CORE_MODULES = ("gc", "math", "micropython", "uctypes", "ucryptolib") if IS_MICROPYTHON else ("math",)
 
 
@@ -55,7 +56,7 @@ class Firmware:
 
 
 def emit(kind: str, data: object = ()) -> None:
-    line = {"kind": kind, "data": data, "ms": _world.now_ms()}
+    line = {"kind": kind, "data": data, "ms": _world.run_ms()}
     sys.stdout.write("\x1e" + json.dumps(line) + "\n")
     if not IS_MICROPYTHON:
         sys.stdout.flush()
@@ -64,8 +65,19 @@ def emit(kind: str, data: object = ()) -> None:
 def watch(manager: type, cycles: int) -> None:
     """Turns FtpManager's events into lines, and stops it after `cycles` of them (0: never)."""
     seen = [0]
+    is_resting = [False]
 
     def on_event(self: object, kind: str, data: object) -> None:
+        if kind == "file":
+            _world.file_bytes = data[2]
+        elif kind == "cycle":
+            is_resting[0] = True
+            feeds = _world.take_feeds()
+            if feeds[0]:
+                emit("fed", feeds)
+        elif kind == "state" and is_resting[0]:
+            is_resting[0] = False
+            _world.cycle += 1
         if _usr and kind == "cycle":
             emit("flash", [_usr.counts()])
         elif _usr and seen[0] and kind == "state" and data[1] == "due":
@@ -121,27 +133,36 @@ def run_main(scope: dict) -> int:
     """The firmware's own first step, then /usr/main.py; the exit status of this boot."""
     scope["__name__"] = "__main__"
     try:
+        _world.check_reset()  # a fault may be there from the first moment on
         make_system_config()
         with _flash.open_file("/usr/main.py") as source:
             code = compile(source.read(), "/usr/main.py", "exec")
         exec(code, scope)
         while _world.deferred:
             _world.deferred.pop(0)()
+        _world.check_power()  # a thread that restarted the module ended quietly
     except SystemExit:
         pass  # on the module: quietly to the REPL
     except _PowerCut:
-        emit("power_cut")
+        emit("power_cut", [_world.carry()])
         return STATUS_POWER_CUT
     except KeyboardInterrupt:
         return STATUS_CTRL_C
     except _world.Restart as restart:
-        emit(restart.args[0])
-        return 0 if restart.args[0] == "power_down" else STATUS_RESTART
+        return switched_off(restart.args[0])
     except Exception as error:
         print_exception(error)
         emit("died")
         return 1
     return 0
+
+
+def switched_off(reason: str) -> int:
+    """Restart, watchdog or power: the exit status, and what the next boot has to know."""
+    emit(reason, [_world.carry()])
+    if _usr:
+        _usr.cut()
+    return {"power_down": 0, "power_cut": STATUS_POWER_CUT}.get(reason, STATUS_RESTART)
 
 
 def make_system_config() -> None:
@@ -171,7 +192,10 @@ def main() -> int:
         prefix, print_exception = config["root"], boot_cpython.print_exception
     _world = firmware.import_module("_world")
     _world.setup(config, prefix)
+    _world.tell = emit
     _flash = firmware.import_module("_flash")
+    if _world.faults:
+        _world.fault_player = firmware.import_module("_faults")
     _flash.clear_hidden()
     try:
         if IS_MICROPYTHON:
@@ -180,6 +204,7 @@ def main() -> int:
             return run_main({})
         return run_main(boot_cpython.app_scope(firmware, _flash))
     finally:
+        _world.power_on()
         _flash.clear_hidden()
         if _usr:
             _usr.switch_off(_flash.close_all)

@@ -24,6 +24,10 @@ class Usr:
         """Of each block, how often it was erased in this boot (of FAT: of each sector, how often it was written)."""
         return list(self._nor.wear)
 
+    def cut(self) -> None:
+        """Without power: nothing changes on the flash any more."""
+        self._nor.is_off = True
+
     def switch_off(self, close_files: object) -> None:
         """Leaves no open file for the garbage collector, which cannot call a device written in Python."""
         if self._nor.is_off:

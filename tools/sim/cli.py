@@ -10,14 +10,18 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tools.sim import check, child, flash, module, samples, server, settings
+from tools.sim import check, child, faults, flash, module, samples, server, settings
+from tools.sim.firmware import FIRMWARE
+from tools.sim.life import Life
+from tools.sim.links import LINKS
 from tools.sim.record import Record
 from tools.sim.view import LiveView, PlainView, show_result
 
 SILENCE_S = 60  # virtual time passes at once, so even a long wait prints something well before this
 _MAX_RESTARTS = 20  # without a whole cycle between them: the module would go round for ever
 
-_EXAMPLES = """
+_EXAMPLES = (
+    """
 \b
 Examples:
   python -m tools sim
@@ -32,9 +36,20 @@ Examples:
       with less memory, and a record of what happened
   python -m tools sim --flash 384k --power-cut 40:torn
       on a real littlefs over a simulated flash; the power goes in the middle of its 40th change
+  python -m tools sim --link nbiot --fault "sim-missing@0-60s,cut-data@40%@cycle1" --cycles 4
+      on a slow link, without a SIM card for a minute, and with a transfer that breaks
 
+\b
+Faults: NAME[@AMOUNT][@WHEN], several separated by commas
+  WHEN is a time since the first boot in virtual time (30s, 0-60s, 1h-2d) or cycles (cycle3, cycle3-5);
+  60s-redial lasts until the data call is made again, -flight until flight mode, -restart until a restart.
+  Without WHEN a fault is always there, or happens once as soon as it can.
+"""
+    + "".join(f"  {line}\n" for line in faults.help_lines())
+    + """
 Exit status: 0 all that was to be in step is in step and byte-identical, 1 something is not, 2 wrong usage.
 """
+)
 
 
 class _Heap(click.ParamType):
@@ -53,6 +68,16 @@ class _FlashSize(_Heap):
         if size < flash.SMALLEST_BYTES or size % flash.BLOCK_BYTES:
             self.fail(f"{value} is no size of a flash; take a multiple of 4k, 128k or more", param, ctx)
         return size
+
+
+class _Faults(click.ParamType):
+    name = "spec"
+
+    def convert(self, value, param, ctx):
+        try:
+            return faults.parse(value)
+        except faults.FaultError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _PowerCut(click.ParamType):
@@ -130,6 +155,28 @@ class _PowerCut(click.ParamType):
     help="With --flash: the power goes at the N-th program or erase; torn leaves half of it done. Given again, it is for "
     "the boot after that.",
 )
+@click.option(
+    "--link",
+    type=click.Choice(LINKS),
+    default="lan",
+    show_default=True,
+    help="Round trip and rate of the module's link, in virtual time.",
+)
+@click.option(
+    "--fault",
+    "fault_lists",
+    type=_Faults(),
+    multiple=True,
+    metavar="SPEC",
+    help="What goes wrong, such as sim-missing@0-60s; all kinds are below. May be given several times.",
+)
+@click.option(
+    "--firmware",
+    type=click.Choice(FIRMWARE),
+    default="2026",
+    show_default=True,
+    help="Whose firmware's oddities the module has.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="For everything random.")
 @click.option(
     "--json",
@@ -138,7 +185,22 @@ class _PowerCut(click.ParamType):
     metavar="FILE",
     help="Write what happened, cycle by cycle.",
 )
-def sim(usr, url, config_file, cycles, heap, micropython, flash_bytes, flash_fs, cuts, seed, json_file):
+def sim(
+    usr,
+    url,
+    config_file,
+    cycles,
+    heap,
+    micropython,
+    flash_bytes,
+    flash_fs,
+    cuts,
+    link,
+    fault_lists,
+    firmware,
+    seed,
+    json_file,
+):
     """Run Ferry on a simulated module against an FTP server, then check both sides byte for byte.
 
     The module is a folder and a real MicroPython with a small heap and stand-ins
@@ -149,7 +211,8 @@ def sim(usr, url, config_file, cycles, heap, micropython, flash_bytes, flash_fs,
         with contextlib.ExitStack() as stack:
             interpreter = child.find_interpreter(micropython, heap)
             image = _image(stack, interpreter, usr, flash_bytes, flash_fs, cuts)
-            run = _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed)
+            life = _life(link, [fault for found in fault_lists for fault in found], firmware, image)
+            run = _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed, life)
             status = _perform(run, json_file)
     except settings.SettingsError as error:
         raise click.UsageError(str(error)) from error
@@ -165,6 +228,13 @@ class _Run:
     flash: flash.Flash | None
     cycles: int
     seed: int
+    life: Life
+
+
+def _life(link, wanted, firmware, image):
+    if image and any(fault["kind"] == "flash-full" for fault in wanted):
+        raise settings.SettingsError("flash-full goes without --flash; a small --flash is full by itself")
+    return Life(LINKS[link], wanted, FIRMWARE[firmware])
 
 
 def _image(stack, interpreter, usr, size_bytes, fs, cuts):
@@ -182,7 +252,7 @@ def _image(stack, interpreter, usr, size_bytes, fs, cuts):
     return flash.Flash(interpreter.path, path, fs, size_bytes, cuts)
 
 
-def _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed):
+def _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed, life):
     """Everything that stands before the module is switched on."""
     is_small = image is not None and image.size_bytes < flash.ROOMY_BYTES
     config = settings.load_config(config_file) if config_file else settings.own_config()
@@ -202,7 +272,7 @@ def _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed):
     module.flash(root / "usr", config, is_small)
     if image:
         image.fill(root / "usr")
-    run = _Run(console, interpreter, root, config, image, cycles, seed)
+    run = _Run(console, interpreter, root, config, image, cycles, seed, life)
     _announce(run, usr, named)
     return run
 
@@ -265,6 +335,7 @@ def _perform(run, json_file):
             "seed": run.seed,
             "ended": ended,
             "restarts": restarts,
+            "restart_reasons": run.life.restarts,
             "cycles": record.cycles,
             "in_step": in_step,
             "trouble": trouble,
@@ -306,7 +377,8 @@ def _boot(run, record, view, cycles, number):
     tail, done = [], len(record.cycles)
     with tempfile.TemporaryDirectory(prefix="ferry-world-") as folder:
         world = Path(folder) / "world.json"
-        module.write_world(world, run.root, cycles, run.seed, run.flash and run.flash.world(number))
+        life = run.life.world(done)
+        module.write_world(world, run.root, cycles, run.seed, run.flash and run.flash.world(number), life)
         with child.Child(run.interpreter.command(world)) as process:
             try:
                 for item in process.items(SILENCE_S):
@@ -315,6 +387,7 @@ def _boot(run, record, view, cycles, number):
                         view.log(item)
                     else:
                         record.feed(item)
+                        run.life.take(item)
                         view.event(item, record)
                 status = process.wait()
             except child.Silence as silence:

@@ -63,7 +63,7 @@ def _compile(source, target):
         raise SettingsError(f"{source} does not compile:\n{done.stdout}")
 
 
-def write_world(path, root, cycles, seed, flash=None):
+def write_world(path, root, cycles, seed, flash=None, life=None):
     """What boot.py has to know; everything else has its default there."""
     world = {
         "root": str(root),
@@ -72,5 +72,6 @@ def write_world(path, root, cycles, seed, flash=None):
         "seed": seed,
         "imei": IMEI,
         "flash": flash,
+        **(life or {}),
     }
     path.write_text(json.dumps(world), encoding="utf-8")

@@ -24,7 +24,9 @@ def _be_quiet():
 
 @contextlib.contextmanager
 def serve(folder):
-    """Serve `folder` with full rights on a free TCP port of 127.0.0.1 for the length of the block. -> Server."""
+    """Serve `folder` with full rights on a free TCP port of 127.0.0.1 for the length of the block. -> Server.
+
+    It is known by a name, so that the module has something to look up."""
     _be_quiet()
     authorizer = DummyAuthorizer()
     authorizer.add_user(USER, PASSWORD, str(folder), perm="elradfmwMT")
@@ -41,7 +43,7 @@ def serve(folder):
     thread = threading.Thread(target=run, name="ftp server", daemon=True)
     thread.start()
     try:
-        yield Server("127.0.0.1", server.address[1], USER, PASSWORD, tls="off")
+        yield Server("localhost", server.address[1], USER, PASSWORD, tls="off")
     finally:
         stop.set()
         thread.join()

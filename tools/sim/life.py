@@ -1,0 +1,21 @@
+# What a simulated module keeps over its restarts within one run: told by its last event, given to its next boot.
+_POWER_ON_REASON = {"restart": 2, "watchdog": 5, "power_cut": 3}  # of misc.Power.powerOnReason(); the first boot is 1
+
+
+class Life:
+    """`world()` is that part of WORLD.json; `take()` hears every event."""
+
+    def __init__(self, link=None, faults=(), variants=None):
+        self._world = {"boot": 0, "life_ms": 0, "used": [], "power_on_reason": 1}
+        self._world.update(link=link, faults=list(faults), variants=variants or {})
+        self.restarts = []  # why
+
+    def take(self, event):
+        reason = _POWER_ON_REASON.get(event.kind)
+        if reason:
+            self._world.update(event.data[0] if event.data else {}, power_on_reason=reason)
+            self._world["boot"] += 1
+            self.restarts.append(event.kind)
+
+    def world(self, cycles_done):
+        return dict(self._world, cycle=cycles_done + 1)
