@@ -73,14 +73,15 @@ def test_events_of_the_manager_become_lines_and_the_last_cycle_stops_it(module):
     (module.usr / "ftp_manager.py").write_text(
         "class FtpManager:\n"
         "    def on_event(self, kind, data):\n        pass\n"
-        "    def stop(self):\n        self.stopped = True\n"
         "    def run(self):\n"
-        "        self.stopped = False\n"
+        "        from app import running\n"
         "        number = 0\n"
-        "        while not self.stopped:\n"
+        "        while not running.worker.is_stopped:\n"
         "            number += 1\n"
         "            self.on_event('cycle', {'number': number})\n"
     )
+    (module.usr / "app").mkdir()
+    (module.usr / "app" / "running.py").write_text("class Worker:\n    is_stopped = False\nworker = Worker()\n")
     result = module.boot(
         "import usys\nusys.path.append('/usr')\nfrom ftp_manager import FtpManager\nFtpManager().run()\nprint('end')",
         cycles=2,

@@ -10,7 +10,7 @@ from tests.device.ftpd import KILL
 from tools.publish.cli import publish
 
 RESTART = 75
-HEAP = "320k"  # its code is compiled while all the rest is loaded
+HEAP = "384k"  # its code is compiled while all the rest is loaded
 SITE = {"site/a.txt": b"a" * 3000, "site/b/c.txt": b"c\n" * 900, "site/empty": b"", "big.bin": bytes(range(256)) * 300}
 KEY = "a secret of the fleet"
 
@@ -273,7 +273,7 @@ def test_settings_are_taken_kept_and_confirmed(module, publisher):
     assert json.loads((module.usr / "config.json").read_text())["schedule"]["every_s"] == 77
     assert "0.old" in module.state_files()
     module.sync(2)
-    assert module.state_files() == ["ledger"]
+    assert module.state_files() == ["ledger", "restarts"]
     assert json.loads((module.usr / "config.json").read_text())["schedule"]["every_s"] == 77
 
 
@@ -331,7 +331,7 @@ def test_new_code_runs_and_is_confirmed_by_a_good_cycle(module, publisher):
     assert "0.old" in module.state_files()
     boot = boot_as_it_is(module, 2)
     assert "confirmed" in boot.text
-    assert module.state_files() == ["ledger"]
+    assert module.state_files() == ["ledger", "restarts"]
     assert "NEW" in code(module, "app/__init__.py")
 
 
@@ -349,7 +349,7 @@ def test_code_that_does_not_run_comes_back_and_is_refused_from_then_on(module, p
     assert code(module, name) == good
     assert not (module.usr / "app" / "more.py").exists()
     assert boot.states.count("UPDATE") == 2
-    assert module.state_files() == ["ledger", "refused"]
+    assert module.state_files() == ["ledger", "refused", "restarts"]
     own(publisher, 3, **{"app/more.py": "X = 2\n"})
     assert boot_as_it_is(module).status == RESTART
     assert boot_as_it_is(module, 1).cycles[0]["ok"]

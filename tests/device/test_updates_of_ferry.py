@@ -42,7 +42,7 @@ def test_older_source_is_replaced_and_runs(module, publisher):
     assert code_on_flash(module) == source()
     boot = boot_as_it_is(module, 2)
     assert "confirmed" in boot.text
-    assert module.state_files() == ["ledger"]
+    assert module.state_files() == ["ledger", "restarts"]
 
 
 @compiled
@@ -68,4 +68,4 @@ def test_source_arrives_and_the_compiled_code_goes(module, publisher):
     assert code_on_flash(module) == source()
     boot = boot_as_it_is(module, 2)
     assert "confirmed" in boot.text
-    assert module.state_files() == ["ledger"]
+    assert module.state_files() == ["ledger", "restarts"]
