@@ -21,7 +21,6 @@ from app.sync.folders import Folders
 from app.sync.room import make_room
 from app.sync.rules import STATE_FOLDER, mount_of
 from app.sync.staging import clear_staged
-from app.trial import TRIAL, Trial
 
 # state -> {event: next state}. A cycle runs from "due", "retry" or "probe" to one of the RESTING states.
 TRANSITIONS = {
@@ -52,6 +51,7 @@ DAY_MS = 86400000
 DIED = 103  # of a connection
 CHANGES_KEPT = 16
 LEDGER = "/usr/" + STATE_FOLDER + "/ledger"
+TRIAL = "/usr/" + STATE_FOLDER + "/trial"
 
 
 class FtpManager:
@@ -81,6 +81,7 @@ class FtpManager:
         self._link = link
         self._power = power
         self._check_settings = check_settings
+        self._trial = None  # of an update of code or settings that has not had its good cycle yet
         self.restart_reason = ""  # why the module has to be restarted after this cycle
         self._ledger = Ledger(self._files, LEDGER, randint(0, 0x3FFFFFFF))
         self._report = Report(self._log, self.on_event, self._is_alive)
@@ -121,8 +122,6 @@ class FtpManager:
     def configure(self, config):
         """Take settings from app.config.parse(), between two cycles."""
         self._config = config
-        self._trial = Trial(config["update.trial_cycles"], self._log)
-        self._trial.is_on = self._is_recovered and self._files.size(TRIAL) is not None
         last, self._budget = (
             self._budget,
             Budget(config["budget.day_bytes"], config["budget.cycle_bytes"], config["server.tls"] != "off"),
@@ -167,7 +166,7 @@ class FtpManager:
         finally:
             self.end_session()
             self._budget.end()
-        if not result.ok:
+        if self._trial and not result.ok:
             self.restart_reason = self.restart_reason or self._trial.failed()
         result.duration_ms = self._clock.ticks_diff(self._clock.ticks_ms(), start)
         gc.collect()
@@ -258,7 +257,6 @@ class FtpManager:
         )
         version = updater.run()
         if version:
-            self._trial.is_on = True
             self.restart_reason = "version %d is in place" % version
 
     # --- the machine
@@ -325,7 +323,10 @@ class FtpManager:
         if entry:
             self._budget.recall(entry.size, entry.stamp)
             self._budget.begin(self._report.result.counts, self._clock.seconds(), self._uptime_ms)
-        self._trial.is_on = self._files.size(TRIAL) is not None
+        if self._files.size(TRIAL) is not None:
+            from app.apply import Trial
+
+            self._trial = Trial(self._config["update.trial_cycles"], self._log)
         self._is_recovered = True
         return "ready"
 
@@ -467,7 +468,7 @@ class FtpManager:
                 self._outbox.is_all_seen = False
             elif self._report.result.down_count and not self._report.result.error:
                 clear_staged(self._files, mount_of(config["download.to"]))
-        if config["update.from"] and not self._trial.is_on:  # one at a time
+        if config["update.from"] and not self._trial:  # one at a time
             self._take_update()
         self._session.settle()
         return "fetched"
@@ -477,8 +478,12 @@ class FtpManager:
         result = self._report.result
         if result.error:
             return "failed"
-        if not self.restart_reason:
-            self._trial.confirm()
+        if self._trial and not self.restart_reason:
+            from app import apply
+
+            apply.confirm()
+            self._trial = None
+            self._log.info("the update is confirmed")
         self._outbox.trim()
         if self.bad_boots > 1:
             self._ledger.put(BOOTS, BOOTS_KEY, 0, stamp=self.boots)

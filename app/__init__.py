@@ -1,1 +1,2 @@
 VERSION = "0.1.0"
+running = None  # the Worker of this module, for the console at the REPL, which cannot be handed anything; only app/start.py sets it

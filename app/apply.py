@@ -182,6 +182,29 @@ def confirm():
         _end_trial({"version": trial["version"], "moves": moves, "what": "confirmation"})
 
 
+class Trial:
+    """While a set is on trial. `cycles` is how many may fail in a row."""
+
+    def __init__(self, cycles, log):
+        self._cycles = cycles
+        self._log = log
+        self._failed = 0
+
+    def failed(self):
+        """A cycle failed: after some of them the old code and settings come back. Returns why to restart, or ""."""
+        self._failed += 1
+        if self._failed < self._cycles:
+            return ""
+        try:
+            trial = read(TRIAL)
+            if trial:
+                go_back(trial)
+        except OSError as e:  # tried again after the next failed cycle, which comes after its pause like any other
+            self._log.warning("the update cannot be taken back: %s", e)
+            return ""
+        return "the update had %d failed cycles: the old one is back" % self._failed
+
+
 def _end_trial(journal):
     journal["ends_trial"] = True
     write(JOURNAL, journal)

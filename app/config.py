@@ -4,7 +4,7 @@
 import ujson
 
 from app.errors import ConfigError
-from app.schedule import parse_window
+from app.pace import parse_window
 from app.sync.names import PASSING, STABLE
 from app.sync.names import parse as parse_template
 from app.sync.rules import mount_of

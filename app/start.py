@@ -97,9 +97,9 @@ def make(told=""):
 
 def start(told=""):
     """Start the worker as the settings want it. In a thread: returns at once, and the REPL is free. Else blocks until it is stopped."""
-    from app import running
+    import app
 
-    worker = running.worker = make(told)
+    worker = app.running = make(told)
     if worker is None:
         return
     worker.prepare()

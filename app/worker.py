@@ -3,11 +3,8 @@
 
 import gc
 
-from app import blackbox  # now: after an update of Ferry its other version would be loaded
-from app.backoff import Backoff
 from app.errors import LADDER, StorageError, TransportError
-from app.ladder import FLIGHT, REDIAL, RESTART, SOCKETS, Ladder
-from app.schedule import first_ms, is_open, next_ms
+from app.pace import FLIGHT, REDIAL, RESTART, SOCKETS, Backoff, Ladder, first_ms, is_open, next_ms
 
 SLICE_MS = 1000  # how soon what is asked for is noticed
 LOOK_MS = 60000  # between two looks at the outbox, the battery or the clock
@@ -15,6 +12,25 @@ LOOK_SHARE = 20  # and so many times as long as the last look took
 PROBE_S = 3600  # between two tries of a login that was refused
 DAY_S = 86400
 REFUSED_CODE = 111
+
+RESTARTS = "/usr/.ferry/restarts"
+REASONS = 4  # are kept, the last ones
+_RESTARTS_BYTES = 8192
+_GAP = "\n\n"  # between the reasons and the log
+
+
+def last_restarts(files):
+    """(why the module restarted, lines of the log before the last time), oldest first. Raises StorageError."""
+    halves = (files.read(RESTARTS, _RESTARTS_BYTES) or b"").decode().split(_GAP, 1)
+    reasons, lines = halves[0], halves[1] if len(halves) > 1 else ""
+    return reasons.split("\n") if reasons else [], lines.split("\n") if lines else []
+
+
+def note_restart(files, reason, lines):
+    """Keep a reason over the restart; `lines` are the log's, or none. Raises StorageError, and what was there stays."""
+    reasons = last_restarts(files)[0] + [reason]
+    text = "\n".join(reasons[-REASONS:]) + _GAP + "\n".join(lines)
+    files.replace(RESTARTS, text.encode()[:_RESTARTS_BYTES])
 
 
 def is_of_link(error, received_bytes):
@@ -167,7 +183,7 @@ class Worker:
         """Restart the module. The reason is on flash before, and the log with it if there is an error in it."""
         self.log.warning("restart: %s", reason)
         try:
-            blackbox.note(
+            note_restart(
                 self._files,
                 "boot %d: %s" % (self.manager.boots, reason),
                 self.log.lines() if self.log.has_errors else [],

@@ -136,7 +136,7 @@ class Power:
 
     def save(self, tau_s, active_s):
         """Ask the network for power saving mode; False where the module cannot. Vendor page: pm.set_psm_time."""
-        from app.platform.psm import ask
+        from app.platform.states import ask
 
         return ask(tau_s, active_s)
 

@@ -6,7 +6,7 @@ import ustruct
 
 from app.errors import HALT, PARK, ConnectionClosed, Error, IntegrityError, PermReply, StorageError, TransportError
 from app.proto.parse import parse_fact_size, parse_facts, parse_size
-from app.sync.plan import CONFLICT, SKIP, plan_download
+from app.sync.item import CONFLICT, SKIP, plan_download
 from app.sync.records import CANCEL, GET_DONE, GET_INTENT, get_key
 from app.sync.staging import settle, staged_path
 from app.sync.rules import TEMP_SUFFIX, is_protected, why_too_long, why_unsafe

@@ -2,9 +2,8 @@
 # knows nothing of the server.
 
 from app.errors import StorageError
-from app.sync.item import Candidate, Upload
+from app.sync.item import REMOVE, SKIP, Candidate, Upload, plan_upload
 from app.sync.names import DATED, about, passing_values, render, whole
-from app.sync.plan import REMOVE, SKIP, plan_upload
 from app.sync.records import BATCHED, NAMED, PUT_DONE, PUT_VERIFIED, get_key, log_key, name_key, put_key
 from app.sync.rules import is_protected, is_selected, mount_of, why_too_long, why_unsendable
 from app.sync.scan import walk

@@ -60,8 +60,16 @@ def test_app_sees_the_firmwares_names_and_its_own_files(module):
         ("raise ValueError(3)", 1, ["died"]),
         ("raise KeyboardInterrupt", 130, []),
         ("from misc import Power\ntry:\n Power.powerRestart()\nexcept Exception:\n pass", 75, ["restart"]),
-        ("import machine, utime\nw = machine.WDT(10)\nutime.sleep(9)\nw.feed()\nutime.sleep(11)", 75, ["watchdog_armed", "watchdog"]),
-        ("import machine, utime\nw = machine.WDT(10)\nw.stop()\nutime.sleep(99)", 0, ["watchdog_armed", "watchdog_stopped"]),
+        (
+            "import machine, utime\nw = machine.WDT(10)\nutime.sleep(9)\nw.feed()\nutime.sleep(11)",
+            75,
+            ["watchdog_armed", "watchdog"],
+        ),
+        (
+            "import machine, utime\nw = machine.WDT(10)\nw.stop()\nutime.sleep(99)",
+            0,
+            ["watchdog_armed", "watchdog_stopped"],
+        ),
     ],
 )
 def test_exit_status(module, source, status, kinds):
@@ -69,19 +77,19 @@ def test_exit_status(module, source, status, kinds):
     assert (result.status, [event["kind"] for event in result.events]) == (status, kinds)
 
 
-def test_events_of_the_manager_become_lines_and_the_last_cycle_stops_it(module):
+def test_events_of_the_manager_become_lines_and_the_last_cycle_stops_the_worker(module):
+    (module.usr / "app").mkdir()
+    (module.usr / "app" / "__init__.py").write_text("class running:\n    is_stopped = False\n")
     (module.usr / "ftp_manager.py").write_text(
+        "import app\n"
         "class FtpManager:\n"
         "    def on_event(self, kind, data):\n        pass\n"
         "    def run(self):\n"
-        "        from app import running\n"
         "        number = 0\n"
-        "        while not running.worker.is_stopped:\n"
+        "        while not app.running.is_stopped:\n"
         "            number += 1\n"
         "            self.on_event('cycle', {'number': number})\n"
     )
-    (module.usr / "app").mkdir()
-    (module.usr / "app" / "running.py").write_text("class Worker:\n    is_stopped = False\nworker = Worker()\n")
     result = module.boot(
         "import usys\nusys.path.append('/usr')\nfrom ftp_manager import FtpManager\nFtpManager().run()\nprint('end')",
         cycles=2,

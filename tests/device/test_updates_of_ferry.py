@@ -35,7 +35,7 @@ def test_the_code_that_is_there_already_is_not_fetched(module, publisher):
 
 
 def test_older_source_is_replaced_and_runs(module, publisher):
-    for name in ("app/__init__.py", "app/sync/upload.py", "app/backoff.py"):
+    for name in ("app/__init__.py", "app/sync/upload.py", "app/manual.py"):
         module.put(name, (ROOT / name).read_bytes() + b"# older\n")
     publisher({}, "--ferry")
     assert boot_as_it_is(module).status == RESTART
@@ -62,7 +62,7 @@ def test_compiled_code_arrives_and_the_source_goes_but_for_main(module, publishe
 def test_source_arrives_and_the_compiled_code_goes(module, publisher):
     for name in TWINS:
         module.put(name, b"M compiled before")
-    module.put("app/backoff.py", b"# older\n" + (ROOT / "app/backoff.py").read_bytes())
+    module.put("app/manual.py", b"# older\n" + (ROOT / "app/manual.py").read_bytes())
     publisher({}, "--ferry")
     assert boot_as_it_is(module).status == RESTART
     assert code_on_flash(module) == source()

@@ -94,7 +94,7 @@ class Flashed(module.Module):
         def on_event(made: object, kind: str, data: object) -> None:
             if kind == "cycle":
                 self._cycles.append([data[0]["ok"], self.device.programs + self.device.erases])
-                worker = sys.modules["app.running"].worker
+                worker = sys.modules["app"].running
                 worker.is_wanted = True  # the next one at once
                 worker.is_stopped = len(self._cycles) == CYCLES
 

@@ -2,7 +2,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sync import plan
+from app.sync import item as plan
 from app.sync.records import GET_DONE, PUT_DONE, PUT_INTENT, PUT_VERIFIED, Entry
 
 SIZES = st.integers(0, 3)

@@ -9,7 +9,6 @@ from tests.unit import device_code as code
 PURE_MODULES = {
     "app.sync.rules",
     "app.sync.records",
-    "app.sync.plan",
     "app.sync.ledger",
     "app.sync.names",
     "app.sync.item",
@@ -203,7 +202,7 @@ def test_imports_have_no_circles():
     ("check", "path", "text"),
     [
         (wrong_ways, "app/errors.py", "import app.config"),
-        (wrong_ways, "app/backoff.py", "from app.proto.session import Session"),
+        (wrong_ways, "app/pace.py", "from app.proto.session import Session"),
         (wrong_ways, "app/sync/scan.py", "from app.sync.upload import Upload"),
         (wrong_ways, "app/sync/upload.py", "from app.proto.session import Session"),
         (wrong_ways, "app/sync/scan.py", "def f():\n    import app.platform.files"),

@@ -1,6 +1,6 @@
 import pytest
 
-from app.backoff import Backoff
+from app.pace import Backoff
 
 
 def longest(low, high):

@@ -3,7 +3,7 @@ from itertools import product
 
 import pytest
 
-from app.sync.plan import CONFLICT, FETCH, REMOVE, RESUME, SEND, SKIP, plan_download, plan_upload
+from app.sync.item import CONFLICT, FETCH, REMOVE, RESUME, SEND, SKIP, plan_download, plan_upload
 from app.sync.records import GET_DONE, GET_INTENT, PUT_DONE, PUT_INTENT, PUT_VERIFIED, Entry
 
 SIZE, DIGEST = 3, b"digest-A"

@@ -9,7 +9,7 @@ POLLOUT = _host.POLLOUT
 POLLERR = _host.POLLERR
 POLLHUP = _host.POLLHUP
 
-_NEVER_MS = 1000  # every socket is silent: look again after so long
+_LOOK_MS = 1000  # a socket is silent: look again after so long
 
 
 class poll:  # noqa: N801 - the firmware's name
@@ -46,15 +46,15 @@ class poll:  # noqa: N801 - the firmware's name
 
     def _wait_for_radio(self, timeout_ms: int) -> int:
         """Lets virtual time pass until the link can have brought something; returns what is left of the time-out."""
-        waits = [sock._wait_us() for sock in self._registered.values()]
-        if not timeout_ms or 0 in waits or not waits:
-            return timeout_ms
-        soonest = [wait for wait in waits if wait is not None]
-        wait_ms = (min(soonest) + 999) // 1000 if soonest else _NEVER_MS
-        if timeout_ms > 0:
-            wait_ms = min(wait_ms, timeout_ms)
-            timeout_ms -= wait_ms
-        _world.pass_ms(wait_ms)
+        while timeout_ms:
+            waits = [sock._wait_us() for sock in self._registered.values()]
+            if 0 in waits or not waits:
+                break
+            wait_ms = min([_LOOK_MS if wait is None else (wait + 999) // 1000 for wait in waits])
+            if timeout_ms > 0:
+                wait_ms = min(wait_ms, timeout_ms)
+                timeout_ms -= wait_ms
+            _world.pass_ms(wait_ms)
         return timeout_ms
 
     def ipoll(self, timeout_ms: int = -1) -> object:

@@ -13,7 +13,6 @@ STATUS_POWER_CUT = 76
 STATUS_CTRL_C = 130
 _usr = None  # boot_flash.Usr, where there is a simulated flash
 _PowerCut = ()
-_thread = None  # the shim, on an interpreter that has threads
 _CORE_MODULES = ("gc", "math", "micropython", "uctypes", "ucryptolib") if IS_MICROPYTHON else ("math",)
 
 
@@ -86,7 +85,9 @@ def watch(manager: type, cycles: int) -> None:
         if kind == "cycle":
             seen[0] += 1
             if seen[0] == cycles:
-                sys.modules["app.running"].worker.is_stopped = True
+                worker = _world.modules["app"].running
+                if worker:  # a program that runs cycles by itself has none
+                    worker.is_stopped = True
 
     manager.on_event = on_event
 
@@ -133,8 +134,8 @@ def run_main(scope: dict) -> int:
     """The firmware's own first step, then /usr/main.py; the exit status of this boot."""
     scope["__name__"] = "__main__"
     try:
-        _world.check_reset()  # a fault may be there from the first moment on
         make_system_config()
+        _world.check_reset()  # a fault may be there from the first moment on
         with _flash.open_file("/usr/main.py") as source:
             code = compile(source.read(), "/usr/main.py", "exec")
         exec(code, scope)
