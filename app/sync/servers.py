@@ -1,0 +1,52 @@
+# The numbers of the servers in the ledger. A server is known by host, port and user; the ledger gives each a number from 0 to 3
+# the first time it is seen and keeps it wherever it stands in the list. docs/PROTOCOL.md, "Several servers".
+
+import ustruct
+
+from app.sync.records import PUT_INTENT, SERVERS, SERVERS_KEY, UPLOADS, digest8
+
+_NONE = 0  # the mark of a number that is free
+
+
+def _mark(server):
+    text = "W%s:%d:%s" % (server["host"].lower(), server["port"], server["user"])
+    return ustruct.unpack(">I", digest8(text)[:4])[0]
+
+
+def number_servers(ledger, servers):
+    """The numbers of `servers` (config["servers"]) in their order; the ledger knows them from here on, and goes with the first.
+
+    One that is new takes the number of one that is not in the settings any more: it may be the same under another name. Its
+    uploads under way are void. What has to be noted goes to flash with the next flush()."""
+    wanted = []
+    for server in servers:
+        mark = _mark(server)
+        while mark in wanted or mark == _NONE:  # one time in a thousand million, and the ledger must tell them apart
+            mark = (mark + 1) & 0xFFFFFFFF
+        wanted.append(mark)
+    entry = ledger.find(SERVERS_KEY)
+    marks = [_NONE] * 4
+    if entry:
+        marks = list(
+            ustruct.unpack(">IIII", ustruct.pack(">I", entry.size) + entry.digest + ustruct.pack(">I", entry.stamp))
+        )
+    was = marks[:]
+    for mark in wanted:
+        if mark not in marks:
+            marks[[number for number in range(4) if marks[number] not in wanted][0]] = mark
+    if marks != was:
+        ledger.put(SERVERS, SERVERS_KEY, marks[0], ustruct.pack(">II", marks[1], marks[2]), marks[3])
+        _void(ledger, [number for number in range(4) if was[number] not in (_NONE, marks[number])])
+    ledger.servers = [marks.index(mark) for mark in wanted]
+    ledger.server = ledger.servers[0]
+    return ledger.servers
+
+
+def _void(ledger, numbers):
+    """Let no upload under way count that was begun with one of these. It stays an intent, so that a batch's files go again."""
+    for key in list(ledger.pending):
+        found = ledger.pending[key]
+        if found.kind in UPLOADS and found.server in numbers:
+            ledger.put(
+                PUT_INTENT, key, found.size, bytes(8), found.stamp, found.attempt, found.flags & 0xF0, found.server
+            )
