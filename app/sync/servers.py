@@ -3,7 +3,7 @@
 
 import ustruct
 
-from app.sync.records import PUT_INTENT, SERVERS, SERVERS_KEY, UPLOADS, digest8
+from app.sync.records import LOCKED, PUT_INTENT, SERVERS, SERVERS_KEY, UPLOADS, digest8
 
 _NONE = 0  # the mark of a number that is free
 
@@ -43,10 +43,10 @@ def number_servers(ledger, servers):
 
 
 def _void(ledger, numbers):
-    """Let no upload under way count that was begun with one of these. It stays an intent, so that a batch's files go again."""
+    """Let no file under way count that was begun with one of these. It stays an intent: the files of a batch go again, and of
+    a log the size tells."""
     for key in list(ledger.pending):
         found = ledger.pending[key]
         if found.kind in UPLOADS and found.server in numbers:
-            ledger.put(
-                PUT_INTENT, key, found.size, bytes(8), found.stamp, found.attempt, found.flags & 0xF0, found.server
-            )
+            flags = found.flags & 0xF0 | LOCKED
+            ledger.put(PUT_INTENT, key, found.size, found.digest, found.stamp, found.attempt, flags, found.server)
