@@ -234,6 +234,16 @@ def test_what_was_begun_with_a_server_that_was_replaced_is_sent_to_the_new_one(w
     assert b.files == {"x": BODY}
 
 
+def test_a_name_on_a_server_that_replaced_another_is_not_ours(world, a, b):
+    settings = {"upload.on_conflict": "skip"}
+    b.files["x"] = b"somebody else's"
+    world.put("x", BIG)
+    fail_next(a, "STOR", store_part_and_cut)
+    assert not cycle(world, [a], 0, settings).ok
+    cycle(world, [b], 0, settings)
+    assert b.files == {"x": b"somebody else's"}
+
+
 # --- files that grow
 
 
@@ -276,13 +286,13 @@ def test_a_log_that_was_cut_on_one_server_is_whole_on_the_other_and_goes_on_on_t
     assert a.files == b.files == {"log": BODY}
 
 
-def test_a_log_with_a_date_in_its_name_keeps_it_on_each_server(world, a, b):
-    settings = {**LOG, "upload.to": "{stem}-{date}-{time}.log"}
-    for count, at in ((10, 0), (20, 1), (30, 0), (40, 1)):
-        world.put("log", b"0123\n" * count)
+def test_a_log_keeps_the_name_that_it_got_on_each_server(world, a, b):
+    settings = {**LOG, "upload.to": "{stem}-{boot}.log"}
+    for line, count, at in ((b"old\n", 9, 0), (b"new\n", 1, 0), (b"new\n", 2, 1), (b"new\n", 3, 0), (b"new\n", 4, 1)):
+        world.put("log", line * count)
         assert sent(cycle(world, [a, b], at, settings))[0] == 1
-    assert list(a.files.values()) == [b"0123\n" * 30]
-    assert list(b.files.values()) == [b"0123\n" * 40]
+    assert a.files == {"log-00001.log": b"old\n" * 9, "log-00002-1.log": b"new\n" * 3}
+    assert b.files == {"log-00003.log": b"new\n" * 4}
 
 
 # --- batches
@@ -292,16 +302,18 @@ BATCH = {"upload.mode": "batch"}
 
 
 @pytest.mark.parametrize("how", [cut, rename_and_cut])
-def test_a_batch_that_waits_for_its_name_goes_again_to_the_other_server(world, a, b, how):
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_batch_that_waits_for_its_name_goes_again_to_the_other_server(world, a, b, first, how):
     for name in "xyz":
         world.put(name, BODY)
-    fail_next(a, "RNTO", how)
-    assert not cycle(world, [a, b], 0, BATCH).ok
-    tar = next(iter(a.files.values()))
-    with_b = manager(world, [a, b], 1, BATCH)
-    assert sent(with_b.run_cycle())[0] == 3
-    assert [(len(data), name[:6]) for name, data in b.files.items()] == [(len(tar), "batch-")]
-    assert len(with_b._outbox.left[0]) == 1
+    servers = [a, b]
+    fail_next(servers[first], "RNTO", how)
+    assert not cycle(world, servers, first, BATCH).ok
+    tar = next(iter(servers[first].files.values()))
+    with_other = manager(world, servers, 1 - first, BATCH)
+    assert sent(with_other.run_cycle())[0] == 3
+    assert [(len(data), name[:6]) for name, data in servers[1 - first].files.items()] == [(len(tar), "batch-")]
+    assert len(with_other._outbox.left[first]) == 1
     assert sent(cycle(world, [a, b], 0, BATCH)) == sent(cycle(world, [a, b], 1, BATCH)) == (0, 0)
 
 
@@ -312,6 +324,45 @@ def test_a_batch_that_waits_for_its_name_on_a_server_that_was_replaced_goes_agai
     b.files = {name: bytes(len(data)) for name, data in a.files.items()}  # its name and its size, by whatever accident
     assert sent(cycle(world, [b], 0, BATCH))[0] == 1
     assert len([data for data in b.files.values() if BODY in data]) == 1
+
+
+def test_files_of_a_batch_that_is_void_make_no_room(world, a, b):
+    world.put("x", BODY)
+    fail_next(a, "RNTO", rename_and_cut)
+    assert not cycle(world, [a], 0, BATCH).ok
+    again = manager(world, [b], 0, BATCH)
+    again._enter(again._step())
+    assert [(found.path, found.age) for found in again._outbox.candidates("/usr")] == [("/usr/data/x", None)]
+
+
+# --- updates
+
+
+def test_an_update_is_judged_by_its_version_and_not_by_its_time_on_another_server(world, a, b, monkeypatch):
+    from app import apply  # needs the module's names, which `world` brings
+    from app.platform import files
+
+    monkeypatch.setattr(apply, "uos", files.uos)
+    settings = {"update.from": "updates"}
+
+    def publish(server, version):
+        server.files["updates/manifest"] = b'FERRY1 -\n{"version": %d, "files": []}' % version
+
+    def taken(at):
+        made = manager(world, [a, b], at, settings)
+        assert made.run_cycle().ok
+        made._ledger.flush()
+        return made.status()["update"], len(of((a, b)[at], "RETR"))
+
+    publish(a, 2)
+    publish(b, 3)  # the same size and, with these servers, the same time
+    assert taken(0) == ("2: in place", 1)
+    assert taken(0) == ("", 1)
+    assert taken(1) == ("3: in place", 1)
+    note, retr_count = taken(0)  # read once in a boot, and found to be older
+    assert ("version 2 is older than the 3" in note, retr_count) == (True, 2)
+    publish(a, 3)
+    assert taken(0)[0] == "3: it is in place"
 
 
 # --- downloads
