@@ -7,6 +7,7 @@ from app.errors import ConfigError
 from app.schedule import parse_window
 from app.sync.names import PASSING, STABLE
 from app.sync.names import parse as parse_template
+from app.sync.records import server_mark
 from app.sync.rules import mount_of
 
 # key, type, default, limits, unit, help. Limits: (low, high) for int, (min, max) length in bytes for text, path, secret and list;
@@ -471,14 +472,14 @@ def check_all(data):
 
 
 def _check_twins(servers, problems):
-    """The ledger tells servers apart by host, port and user."""
+    """The ledger tells servers apart by host, port and user; two different ones have the same mark once in 4,000 million."""
     seen = []
     for i, server in enumerate(servers):
-        name = (server["host"].lower(), server["port"], server["user"])
-        if name in seen:
-            what = "server[%d]: has host, port and user of server[%d]: leave one of them out"
-            problems.append(what % (i, seen.index(name)))
-        seen.append(name)
+        mark = server_mark(server["host"], server["port"], server["user"])
+        if mark in seen:
+            what = "server[%d]: is the same as server[%d]; leave one out, or if they are two, write an address for its name"
+            problems.append(what % (i, seen.index(mark)))
+        seen.append(mark)
 
 
 def _why_odd(rule, verify):

@@ -73,6 +73,11 @@ def server_key(host, port):
     return digest8("S%s:%d" % (host, port))
 
 
+def server_mark(host, port, user):
+    """A number other than 0 by which the ledger knows a server."""
+    return ustruct.unpack(">I", digest8("W%s:%d:%s" % (host.lower(), port, user))[:4])[0] or 1
+
+
 def version_stamp(size, mark, server):
     """4 bytes that tell one version of a file on a server from another: opaque, and of no use with another server."""
     return ustruct.unpack(">I", digest8("%d %s%s" % (size, mark, _at(server)))[:4])[0]

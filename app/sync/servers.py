@@ -3,33 +3,22 @@
 
 import ustruct
 
-from app.sync.records import LOCKED, PUT_INTENT, SERVERS, SERVERS_KEY, UPLOADS, digest8
+from app.sync.records import LOCKED, PUT_INTENT, SERVERS, SERVERS_KEY, UPLOADS, server_mark
 
-_NONE = 0  # the mark of a number that is free
-
-
-def _mark(server):
-    text = "W%s:%d:%s" % (server["host"].lower(), server["port"], server["user"])
-    return ustruct.unpack(">I", digest8(text)[:4])[0]
+_NONE = 0  # in place of a mark: the number is free
 
 
 def number_servers(ledger, servers):
     """The numbers of `servers` (config["servers"]) in their order; the ledger knows them from here on, and goes with the first.
+    No two of them have the same mark: app/config.py refuses that.
 
     One that is new takes the number of one that is not in the settings any more: it may be the same under another name. Its
     uploads under way are void. What has to be noted goes to flash with the next flush()."""
-    wanted = []
-    for server in servers:
-        mark = _mark(server)
-        while mark in wanted or mark == _NONE:  # one time in a thousand million, and the ledger must tell them apart
-            mark = (mark + 1) & 0xFFFFFFFF
-        wanted.append(mark)
+    wanted = [server_mark(server["host"], server["port"], server["user"]) for server in servers]
     entry = ledger.find(SERVERS_KEY)
     marks = [_NONE] * 4
     if entry:
-        marks = list(
-            ustruct.unpack(">IIII", ustruct.pack(">I", entry.size) + entry.digest + ustruct.pack(">I", entry.stamp))
-        )
+        marks = [entry.size] + list(ustruct.unpack(">II", entry.digest)) + [entry.stamp]
     was = marks[:]
     for mark in wanted:
         if mark not in marks:

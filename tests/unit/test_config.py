@@ -361,7 +361,12 @@ def test_a_list_of_servers_has_one_to_four(count):
 
 def test_the_same_server_twice_is_refused():
     servers = [{"host": "a", "user": "u"}, {"host": "b", "user": "u"}, {"host": "A", "port": 21, "user": "u"}]
-    assert problem_of(server=servers).startswith("server[2]: has host, port and user of server[0]")
+    assert problem_of(server=servers).startswith("server[2]: is the same as server[0]")
+
+
+def test_two_servers_that_the_ledger_could_not_tell_apart_are_refused(monkeypatch):
+    monkeypatch.setattr("app.config.server_mark", lambda host, port, user: 7)
+    assert problem_of(server=[{"host": "a"}, {"host": "b"}]).startswith("server[1]: is the same as server[0]")
 
 
 @pytest.mark.parametrize("other", [{"host": "b"}, {"host": "a", "port": 22}, {"host": "a", "user": "v"}])

@@ -1,7 +1,7 @@
 # Which of the ledger's records are of which server.
 import pytest
 
-from app.sync import servers as module
+from app.sync import records
 from app.sync.ledger import Ledger
 from app.sync.records import (
     GET_DONE,
@@ -99,10 +99,9 @@ def test_a_new_server_takes_the_number_of_one_that_is_gone(files):
     assert boot(files, A, D, E, B)[1] == [0, 2, 3, 1]
 
 
-def test_servers_whose_marks_are_the_same_are_told_apart(files, monkeypatch):
-    monkeypatch.setattr(module, "_mark", lambda server: 0xFFFFFFFF)
-    assert boot(files, A, B, C)[1] == [0, 1, 2]
-    assert boot(files, A, B, C)[1] == [0, 1, 2]
+def test_no_mark_is_the_one_of_a_free_number(monkeypatch):
+    monkeypatch.setattr(records, "digest8", lambda text: bytes(8))
+    assert records.server_mark("a", 21, "u") == 1
 
 
 def test_ledger_goes_with_the_first_server(files):
