@@ -128,12 +128,14 @@ class Outbox:
                 continue
             for path, found, relative in self.files_of(rule):
                 self._report.alive()
-                key = (log_key if rule["mode"] == "append" else put_key)(path, self.target(rule, relative)[2])
+                remote = self.target(rule, relative)[2]
+                is_log = rule["mode"] == "append"
+                key = log_key(path, remote, self._ledger.server) if is_log else put_key(path, remote)
                 entry = self._ledger.find(key)
                 if entry and entry.size == found or self.why_not(rule, path, found, ""):
                     continue
                 count += 1
-                total += found - (entry.size if entry and rule["mode"] == "append" else 0)
+                total += found - (entry.size if entry and is_log else 0)
                 if files and count >= files or size and total >= size:
                     return True
         return False

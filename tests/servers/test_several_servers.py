@@ -286,6 +286,16 @@ def test_a_log_that_was_cut_on_one_server_is_whole_on_the_other_and_goes_on_on_t
     assert a.files == b.files == {"log": BODY}
 
 
+def test_a_log_that_is_whole_on_the_present_server_does_not_fill_the_outbox(world, a, b):
+    world.put("log", BODY)
+    settings = {**LOG, "upload.whole_lines": False}
+    with_b = manager(world, [a, b], 1, settings)
+    assert with_b.run_cycle().ok
+    assert not with_b._outbox.is_full(1, 0)
+    with_b._ledger.server = 0
+    assert with_b._outbox.is_full(1, 0)
+
+
 def test_a_log_keeps_the_name_that_it_got_on_each_server(world, a, b):
     settings = {**LOG, "upload.to": "{stem}-{boot}.log"}
     for line, count, at in ((b"old\n", 9, 0), (b"new\n", 1, 0), (b"new\n", 2, 1), (b"new\n", 3, 0), (b"new\n", 4, 1)):
