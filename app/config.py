@@ -7,10 +7,11 @@ from app.errors import ConfigError
 from app.pace import parse_window
 from app.sync.names import PASSING, STABLE
 from app.sync.names import parse as parse_template
+from app.sync.records import server_mark
 from app.sync.rules import mount_of
 
 # key, type, default, limits, unit, help. Limits: (low, high) for int, (min, max) length in bytes for text, path, secret and list;
-# the allowed values for choice. A key that starts with "upload." belongs to each upload rule.
+# the allowed values for choice. A key that starts with "upload." belongs to each upload rule, one with "server." to each server.
 SCHEMA = (
     ("device.id", "name", "", (0, 64), "", "the module's name on the server; empty = its IMEI"),
     ("server.host", "text", "", (1, 255), "", "name or IPv4 address of the FTP server"),
@@ -60,6 +61,8 @@ SCHEMA = (
         "s",
         "longest silence on a connection; other values do not work on the module",
     ),
+    ("failover.after", "int", 2, (1, 1000), "cycles", "in a row that failed, then the next of several servers is tried"),
+    ("failover.return_s", "int", 3600, (60, 604800), "s", "until the first one is tried again"),
     (
         "upload.from",
         "path",
@@ -267,6 +270,7 @@ FROM_AFAR = (
     "log.level",
 )
 
+SERVERS = 4  # the ledger has numbers for so many
 TEXT_BYTES = 8192  # a config.json is about 1 kB; more is a wrong file and would only fill the heap
 _RULE = "upload."
 
@@ -380,8 +384,8 @@ def check(key, value, row):
     _, kind, _, limits, unit, text = row
     if _fits(kind, value, limits):
         return None
-    if key == "server.host" and value == "":
-        return 'server.host is empty: fill in the name or address of your FTP server, e.g. "ftp.example.com"'
+    if row[0] == "server.host" and value == "":
+        return '%s is empty: fill in the name or address of your FTP server, e.g. "ftp.example.com"' % key
     shown = "***" if kind == "secret" else ujson.dumps(value)[:60]
     return "%s: %s is not allowed; it must be %s (%s)" % (key, shown, _allowed(kind, limits, unit), text)
 
@@ -424,7 +428,8 @@ def _sections():
 
 
 def check_all(data):
-    """Settings from the parsed file: a dict "section.key" -> value, and "upload" -> list of rules (dicts without prefix).
+    """Settings from the parsed file: a dict "section.key" -> value; "upload" -> list of rules and "servers" -> list of servers
+    (dicts without prefix). "server.key" is of the first one.
 
     Raises ConfigError with every problem at once."""
     if not isinstance(data, dict):
@@ -440,23 +445,41 @@ def check_all(data):
     for section in sections:
         given = data.get(section, {})
         rows = _rows_of(section)
-        if section == "upload":
-            if isinstance(given, list):
-                rules = [_section(section, g, rows, "upload[%d]" % i, problems) for i, g in enumerate(given)]
-            else:
-                rules = [_section(section, given, rows, section, problems)]
-            config["upload"] = rules
+        if section in ("upload", "server") and isinstance(given, list):
+            found = [_section(section, g, rows, "%s[%d]" % (section, i), problems) for i, g in enumerate(given)]
         else:
-            for name, value in _section(section, given, rows, section, problems).items():
-                config[section + "." + name] = value
+            found = [_section(section, given, rows, section, problems)]
+        if section == "upload":
+            config["upload"] = found
+            continue
+        if section == "server":
+            config["servers"] = found
+            if not 1 <= len(found) <= SERVERS:
+                problems.append("server: %d are given; it must be one, or a list of 1 to %d" % (len(found), SERVERS))
+                continue
+        for name in found[0]:
+            config[section + "." + name] = found[0][name]
     if not problems:
+        _check_twins(config["servers"], problems)
+        verify = "none" if [True for server in config["servers"] if server["verify"] == "none"] else "size"
         for i, rule in enumerate(config["upload"]):
-            problem = _why_odd(rule, config["server.verify"])
+            problem = _why_odd(rule, verify)
             if problem:
                 problems.append("upload%s.%s" % ("[%d]" % i if isinstance(data.get("upload"), list) else "", problem))
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _check_twins(servers, problems):
+    """The ledger tells servers apart by host, port and user; two different ones have the same mark once in 4,000 million."""
+    seen = []
+    for i, server in enumerate(servers):
+        mark = server_mark(server["host"], server["port"], server["user"])
+        if mark in seen:
+            what = "server[%d]: is the same as server[%d]; leave one out, or if they are two, write an address for its name"
+            problems.append(what % (i, seen.index(mark)))
+        seen.append(mark)
 
 
 def _why_odd(rule, verify):

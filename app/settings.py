@@ -16,9 +16,12 @@ def changed(raw, values):
         raise ConfigError(["config.json: must be an object { }"])
     for key in values:
         section, name = key.split(".")
-        if not isinstance(data.get(section, {}), dict):
+        found = data.setdefault(section, {})
+        if isinstance(found, list) and len(found) == 1:
+            found = found[0]
+        if not isinstance(found, dict):
             raise ConfigError(["%s: there are several, and it does not say which" % key])
-        data.setdefault(section, {})[name] = values[key]
+        found[name] = values[key]
     check_all(data)
     text = _pretty(data).encode()
     if len(text) > TEXT_BYTES:

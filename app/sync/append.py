@@ -62,7 +62,8 @@ class Appender:
         if reason:
             self._report.skipped("up", path, reason)
             return None
-        key = log_key(path, remote)
+        self._keep_others(path, remote)
+        key = log_key(path, remote, ledger.server)
         done, pending = ledger.find(key), ledger.under_way(key)
         log = _Log(path, key, done.attempt if done else 0, done.stamp if done else 0)
         if done and done.size:
@@ -83,7 +84,7 @@ class Appender:
             return None
         log.serial = log.serial or ledger.next_serial()
         if "{" in remote:
-            named = name_key(path, remote)
+            named = name_key(path, remote, ledger.server)
             same = b"%8d" % (log.generation % 100000000)  # one name for the life of the file there
             passing = outbox.passing(rule, pieces, named, same, log.serial)
             if passing is None:
@@ -92,6 +93,15 @@ class Appender:
             values.update(passing)
         log.remote = with_number(render(pieces, values), log.generation)
         return log
+
+    def _keep_others(self, path, remote):
+        """What other servers have of it counts when we are back there: it is asked for, so that it is not taken for gone."""
+        ledger = self._ledger
+        for server in ledger.servers:
+            if server != ledger.server:
+                ledger.find(log_key(path, remote, server))
+                ledger.under_way(log_key(path, remote, server))
+                ledger.find(name_key(path, remote, server))
 
     def _is_prefix(self, path, entry, size):
         """True if the file still begins with what the entry is of."""

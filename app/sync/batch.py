@@ -117,7 +117,7 @@ class Batcher:
                 ftp.reply()
                 what = "the server holds %s of %d bytes" % (found if found >= 0 else "none", size)
                 raise IntegrityError(what, verb="SIZE", code=code)
-            self._note(members, folder, Entry(PUT_VERIFIED, key, size, digest, serial))
+            self._note(members, folder, Entry(PUT_VERIFIED, key, size, digest, serial, server=ledger.server))
             self._forget(temp)  # from here on the ledger knows it
             self._rename(temp, name)
         except StorageError:  # in the middle of a transfer
@@ -155,7 +155,7 @@ class Batcher:
         yield batch
         for path, relative, size, digest in members:
             key = put_key(path, folder + relative)
-            yield Entry(PUT_DONE, key, size, digest, batch.stamp, 0, BATCHED)
+            yield Entry(PUT_DONE, key, size, digest, batch.stamp, 0, BATCHED, batch.server)
 
     def _rename(self, temp, name):
         ftp = self._ftp
@@ -168,10 +168,28 @@ class Batcher:
     # --- after a cut
 
     def _settle(self, rule, key, folder):
-        """A batch that was verified and perhaps not renamed: look what the server has."""
-        pending = self._ledger.under_way(key)
+        """A batch that was verified and perhaps not renamed. Where another server had it, it counts as not sent."""
+        ledger = self._ledger
+        elsewhere = ledger.begun_elsewhere(key)
+        pending = elsewhere or ledger.under_way(key)
         if not pending:
             return
+        if elsewhere:
+            self._outbox.leave(pending.server, temp_name(self._name(folder, pending.stamp), pending.digest))
+        elif pending.kind == PUT_VERIFIED and self._has_arrived(pending, folder):
+            ledger.put(CANCEL, key)
+            ledger.flush()
+            return
+        for path, _, relative in self._outbox.files_of(rule):
+            member = put_key(path, folder + relative)
+            entry = ledger.find(member)
+            if entry and entry.flags == BATCHED and entry.stamp == pending.stamp:
+                ledger.forget(member)
+        ledger.put(CANCEL, key)
+        ledger.flush()
+
+    def _has_arrived(self, pending, folder):
+        """Look what the server has of a batch. Neither name: perhaps it was taken away already, perhaps it never arrived."""
         ftp = self._ftp
         name = self._name(folder, pending.stamp)
         temp = temp_name(name, pending.digest)
@@ -180,21 +198,13 @@ class Batcher:
         for _ in range(2):
             code, text = ftp.reply()
             sizes.append(parse_size(text) if code == 213 else _UNKNOWN)
-        has_arrived = sizes[1] == pending.size
         if sizes[0] == pending.size:
             try:
                 self._rename(temp, name)
-                has_arrived = True
+                return True
             except Error as e:  # it never gets its name: its files go again, in another batch
                 if not ftp.is_open():
                     raise
                 self._report.retrying(name, e)
                 self._leftovers.append(temp)
-        if not has_arrived:  # perhaps it was taken away already, perhaps it never arrived
-            for path, _, relative in self._outbox.files_of(rule):
-                member = put_key(path, folder + relative)
-                entry = self._ledger.find(member)
-                if entry and entry.flags == BATCHED and entry.stamp == pending.stamp:
-                    self._ledger.forget(member)
-        self._ledger.put(CANCEL, key)
-        self._ledger.flush()
+        return sizes[1] == pending.size

@@ -2,12 +2,11 @@
 # state folder of the target's mount, measured, entered in the ledger, and only then renamed into place.
 
 import uhashlib
-import ustruct
 
 from app.errors import HALT, PARK, ConnectionClosed, Error, IntegrityError, PermReply, StorageError, TransportError
 from app.proto.parse import parse_fact_size, parse_facts, parse_size
 from app.sync.item import CONFLICT, SKIP, plan_download
-from app.sync.records import CANCEL, GET_DONE, GET_INTENT, get_key
+from app.sync.records import CANCEL, GET_DONE, GET_INTENT, get_key, version_stamp
 from app.sync.staging import settle, staged_path
 from app.sync.rules import TEMP_SUFFIX, is_protected, why_too_long, why_unsafe
 
@@ -25,13 +24,13 @@ class Conflict(Exception):
 
 
 class Remote:
-    """An entry of a remote folder. `stamp` is what tells one version from another: 4 bytes over size and MDTM, opaque."""
+    """An entry of a remote folder. `stamp` is what tells one version from another on server number `server`."""
 
-    def __init__(self, name, is_folder, size, mark):
+    def __init__(self, name, is_folder, size, mark, server=0):
         self.name = name
         self.is_folder = is_folder
         self.size = size
-        self.stamp = ustruct.unpack(">I", uhashlib.sha256(("%d %s" % (size, mark)).encode()).digest()[:4])[0]
+        self.stamp = version_stamp(size, mark, server)
 
 
 class Downloader:
@@ -76,7 +75,7 @@ class Downloader:
 
     def _list(self, folder, after):
         """The first BATCH entries whose names sort behind `after`, and whether they are the last."""
-        batch = _Batch(after, self._report, folder)
+        batch = _Batch(after, self._report, folder, self._ledger.server)
         if self._ftp.facts.mlsd:
             try:
                 self._ftp.lines("MLSD " + folder, batch.take_facts)
@@ -112,7 +111,8 @@ class Downloader:
             code, size = self._ftp.reply()
             mark_code, mark = self._ftp.reply()
             if code == 213:
-                batch.found[i] = Remote(name, False, parse_size(size), mark[4:] if mark_code == 213 else "")
+                mark = mark[4:] if mark_code == 213 else ""
+                batch.found[i] = Remote(name, False, parse_size(size), mark, self._ledger.server)
             elif code in (500, 502, 504):  # it does not tell sizes: nothing here can be fetched
                 batch.found[i] = Remote(name, False, -1, "")
             else:
@@ -132,7 +132,9 @@ class Downloader:
             self._report.skipped("down", name, "a folder of that name is in the way")
             return
         got, local_size = self._settled(key, path, local_size)
-        todo = plan_download(got, entry.size, entry.stamp, local_size, lambda: self._is_local_safe(path, local_size))
+        # What came from another server has a stamp that says nothing here: the size decides alone.
+        stamp = got.stamp if got and self._ledger.is_of_other(got) else entry.stamp
+        todo = plan_download(got, entry.size, stamp, local_size, lambda: self._is_local_safe(path, local_size))
         if todo == SKIP:
             return
         if todo == CONFLICT:
@@ -257,8 +259,9 @@ class Downloader:
 class _Batch:
     """Keeps the BATCH smallest names behind `after` of a listing of any length."""
 
-    def __init__(self, after, report, folder):
+    def __init__(self, after, report, folder, server):
         self._after = after
+        self._server = server
         self._report = report
         self._folder = folder
         self.found = []
@@ -273,7 +276,8 @@ class _Batch:
         if kind in ("cdir", "pdir") or name in (".", "..") or name.endswith(TEMP_SUFFIX):
             return
         if kind in ("file", "dir"):
-            self._keep(name, lambda: Remote(name, kind == "dir", parse_fact_size(facts), facts.get("modify", "")))
+            mark = facts.get("modify", "")
+            self._keep(name, lambda: Remote(name, kind == "dir", parse_fact_size(facts), mark, self._server))
 
     def take_name(self, line):
         text = self._text(line)

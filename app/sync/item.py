@@ -63,7 +63,7 @@ class Upload:
         self.attempt = pending.attempt if pending else 0
         # What has the name there may go. What arrived and was put away here is nobody's to replace.
         is_kept = pending and pending.kind == PUT_VERIFIED and rule["after"] == "keep"
-        is_same = pending and pending.is_of(size, digest)
+        is_same = pending and pending.is_of(size, digest) and pending.flags & _FLAGS != LOCKED
         self.is_ours = bool(done or is_kept or is_same) or rule["on_conflict"] == "overwrite"
         self.tries = 0
         self.offset = 0

@@ -13,6 +13,7 @@ from app.sync.records import (
     CANCEL,
     FORGET,
     GET_DONE,
+    GET_INTENT,
     HEADER,
     INTENTS,
     MAGIC,
@@ -53,6 +54,8 @@ class Ledger:
         self._asked = set()  # keys of intents that were asked for since watch()
         self.rider = None  # gives an entry, as put() takes it, that goes along whenever something is written
         self.lost = ""  # why an older ledger could not be read, for the report
+        self.server = 0  # number of the one that this session is with; see servers.py
+        self.servers = (0,)  # numbers of all that are in the settings
 
     # --- reading
 
@@ -200,9 +203,11 @@ class Ledger:
 
     # --- writing
 
-    def put(self, kind, key, size=0, digest=b"", stamp=0, attempt=0, flags=0):
-        """Note an entry; it counts at once, and is on flash after flush()."""
-        entry = Entry(kind, key, size, digest, stamp, attempt, flags)
+    def put(self, kind, key, size=0, digest=b"", stamp=0, attempt=0, flags=0, server=None):
+        """Note an entry, of the present server if it does not say another; it counts at once, and is on flash after flush()."""
+        if server is None:
+            server = self.server if kind <= GET_DONE else 0
+        entry = Entry(kind, key, size, digest, stamp, attempt, flags, server)
         self._waiting = [e for e in self._waiting if e.key != key or e.kind not in INTENTS]  # it says more than they do
         self._waiting.append(entry)
         self._note(entry)
@@ -229,16 +234,28 @@ class Ledger:
         self.put(FORGET, key)
 
     def under_way(self, key):
-        """The intent of `key`, or None."""
-        if key in self.pending:
+        """The intent of `key`, or None. What was begun with another server: this one can tell nothing about it."""
+        pending = self.pending.get(key)
+        if pending:
             self._asked.add(key)
-        return self.pending.get(key)
+            if pending.server != self.server and pending.kind != GET_INTENT:
+                return None
+        return pending
+
+    def begun_elsewhere(self, key):
+        """The intent of an upload that was begun with another server, or None."""
+        pending = self.pending.get(key)
+        return pending if pending and not self.under_way(key) else None
+
+    def is_of_other(self, entry):
+        """True if an entry is of another server of the settings than the present one."""
+        return entry.server != self.server and entry.server in self.servers
 
     def settle_get(self, key, size, digest):
         """The entry of a download, or None. An intent that a cut left open is settled by what lies in place now."""
         pending = self.under_way(key)
         if pending and pending.is_of(size, digest):
-            self.put(GET_DONE, key, size, digest, pending.stamp)
+            self.put(GET_DONE, key, size, digest, pending.stamp, server=pending.server)
         return self.find(key)
 
     def flush(self):

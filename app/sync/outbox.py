@@ -3,13 +3,14 @@
 
 from app.errors import StorageError
 from app.sync.item import REMOVE, SKIP, Candidate, Upload, plan_upload
-from app.sync.names import DATED, about, passing_values, render, whole
-from app.sync.records import BATCHED, NAMED, PUT_DONE, PUT_VERIFIED, get_key, log_key, name_key, put_key
-from app.sync.rules import is_protected, is_selected, mount_of, why_too_long, why_unsendable
+from app.sync.names import DATED, about, passing_values, render, whole, with_number
+from app.sync.records import BATCHED, GET_INTENT, NAMED, PUT_DONE, get_key, log_key, name_key, put_key
+from app.sync.rules import is_protected, is_selected, mount_of, temp_name, why_too_long, why_unsendable
 from app.sync.scan import walk
 from app.sync.staging import settle
 
 SETTLING = 64  # files that are watched until they stand still
+LEFT = 8  # temp names on each other server that are remembered
 
 
 class _Budget:
@@ -53,6 +54,7 @@ class Outbox:
         self.boot = 0
         self.device = ""
         self.imei = ""
+        self.left = {}  # number of a server -> temp names that are left there, to be removed when we are back
         self.is_all_seen = True  # nothing kept the last walk from looking at everything
 
     def rules(self, mode):
@@ -125,12 +127,14 @@ class Outbox:
                 continue
             for path, found, relative in self.files_of(rule):
                 self._report.alive()
-                key = (log_key if rule["mode"] == "append" else put_key)(path, self.target(rule, relative)[2])
+                remote = self.target(rule, relative)[2]
+                is_log = rule["mode"] == "append"
+                key = log_key(path, remote, self._ledger.server) if is_log else put_key(path, remote)
                 entry = self._ledger.find(key)
                 if entry and entry.size == found or self.why_not(rule, path, found, ""):
                     continue
                 count += 1
-                total += found - (entry.size if entry and rule["mode"] == "append" else 0)
+                total += found - (entry.size if entry and is_log else 0)
                 if files and count >= files or size and total >= size:
                     return True
         return False
@@ -164,6 +168,12 @@ class Outbox:
             return None
         if not self._report.is_late(key) and not budget.takes(size) or self.must_wait(rule, path, size):
             return None
+        elsewhere = ledger.begun_elsewhere(key)
+        if elsewhere and "{" not in remote:
+            name = with_number(remote, elsewhere.flags // 16)
+            self.leave(elsewhere.server, temp_name(name, elsewhere.digest, elsewhere.attempt))
+        if done and done.server != ledger.server:
+            done = None  # what has the name here is not ours
         named, last, moment = b"", "", None
         if "{" in remote:
             named = name_key(path, remote)
@@ -179,6 +189,12 @@ class Outbox:
         if moment:
             remote = self._render(pieces, values, rule, serial, moment)
         return Upload(path, size, digest, key, remote, serial, rule, done, pending, named, last)
+
+    def leave(self, server, temp):
+        """Remember a temp name that is of no use any more, on a server that we are not with."""
+        left = self.left.setdefault(server, [])
+        if temp not in left and len(left) < LEFT:
+            left.append(temp)
 
     def _render(self, pieces, values, rule, serial, moment):
         values.update(passing_values(serial, moment.size, moment.stamp or None, rule["undated"]))
@@ -305,6 +321,6 @@ class Outbox:
         entry = self._ledger.find(key)
         if entry and entry.kind == PUT_DONE and entry.flags == BATCHED:
             for pending in self._ledger.pending.values():
-                if pending.kind == PUT_VERIFIED and pending.stamp == entry.stamp:
+                if pending.kind != GET_INTENT and pending.stamp == entry.stamp:
                     return None
         return entry

@@ -26,9 +26,11 @@ NAMED = (
 )
 BUDGET = 12  # bytes on the air. size: of the day, stamp: the day since 1970, 0 = clock not set
 UPDATE = 11  # the last manifest that was taken. size: its version, stamp: of its file on the server
+SERVERS = 13  # which server has which number; see servers.py
 
 INTENTS = (PUT_INTENT, PUT_VERIFIED, GET_INTENT)  # stand beside what is done, until they are done or void
 UPLOADS = (PUT_INTENT, PUT_VERIFIED, PUT_DONE)  # their stamp is the serial number of the upload
+_WITH_SERVER = GET_DONE  # kinds up to this one hold the number of the server, 0 to 3, in bits 2 and 3 of their flags
 
 
 def digest8(text):
@@ -41,9 +43,14 @@ def put_key(local, remote):
     return digest8("P" + local + "\0" + remote)
 
 
-def log_key(local, remote):
+def _at(server):
+    """What makes a key one of server number `server`; 0 is as it was when there was but one."""
+    return "\0%d" % server if server else ""
+
+
+def log_key(local, remote, server=0):
     """Key of a file that grows. size and digest are of what was sent, attempt is the number of the file on the server."""
-    return digest8("A" + local + "\0" + remote)
+    return digest8("A" + local + "\0" + remote + _at(server))
 
 
 def batch_key(folder, remote):
@@ -51,9 +58,9 @@ def batch_key(folder, remote):
     return digest8("B" + folder + "\0" + remote)
 
 
-def name_key(local, remote):
+def name_key(local, remote, server=0):
     """Key of what is in an upload's name; `remote` is its template."""
-    return digest8("N" + local + "\0" + remote)
+    return digest8("N" + local + "\0" + remote + _at(server))
 
 
 def get_key(local):
@@ -66,15 +73,26 @@ def server_key(host, port):
     return digest8("S%s:%d" % (host, port))
 
 
+def server_mark(host, port, user):
+    """A number other than 0 by which the ledger knows a server."""
+    return ustruct.unpack(">I", digest8("W%s:%d:%s" % (host.lower(), port, user))[:4])[0] or 1
+
+
+def version_stamp(size, mark, server):
+    """4 bytes that tell one version of a file on a server from another: opaque, and of no use with another server."""
+    return ustruct.unpack(">I", digest8("%d %s%s" % (size, mark, _at(server)))[:4])[0]
+
+
 BOOTS_KEY = b"\0boots\0\0"  # there is one such entry
 UPDATE_KEY = b"\0update\0"  # and one such
 BUDGET_KEY = b"\0budget\0"
+SERVERS_KEY = b"\0server\0"  # and one such
 
 
 class Entry:
-    """What a record says."""
+    """What a record says. `server`: the number of the one that it is about, for uploads and downloads."""
 
-    def __init__(self, kind, key, size=0, digest=b"", stamp=0, attempt=0, flags=0):
+    def __init__(self, kind, key, size=0, digest=b"", stamp=0, attempt=0, flags=0, server=0):
         self.kind = kind
         self.key = key
         self.size = size
@@ -82,6 +100,7 @@ class Entry:
         self.stamp = stamp
         self.attempt = attempt
         self.flags = flags
+        self.server = server
 
     def is_of(self, size, digest):
         return self.size == size and self.digest == digest
@@ -93,9 +112,8 @@ def _check(salt, number, body):
 
 def encode(entry, salt, number):
     """The 32 bytes of an entry as record `number` of a ledger with this `salt`."""
-    body = ustruct.pack(
-        RECORD, entry.kind, entry.flags, entry.attempt, entry.key, entry.size, entry.digest, entry.stamp
-    )
+    flags = entry.flags | entry.server << 2
+    body = ustruct.pack(RECORD, entry.kind, flags, entry.attempt, entry.key, entry.size, entry.digest, entry.stamp)
     return body + _check(salt, number, body)
 
 
@@ -104,4 +122,6 @@ def decode(raw, salt, number):
     if len(raw) != RECORD_BYTES or raw[28:] != _check(salt, number, raw[:28]):
         return None
     kind, flags, attempt, key, size, digest, stamp = ustruct.unpack(RECORD, raw[:28])
+    if kind <= _WITH_SERVER:
+        return Entry(kind, key, size, digest, stamp, attempt, flags & 0xF3, flags >> 2 & 3)
     return Entry(kind, key, size, digest, stamp, attempt, flags)

@@ -219,6 +219,12 @@ class Report:
         """True for a file that was put off when it was tried last: it must not take the turn of others."""
         return key in self._late
 
+    def forget_refusals(self):
+        """What one server refused, another one may take."""
+        self._parked = {}
+        self._parked_order = []
+        self._late = set()
+
     def parked_count(self):
         return len(self._parked)
 

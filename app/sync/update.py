@@ -8,7 +8,7 @@ import ustruct
 from app.errors import PARK, ConfigError, Error, IntegrityError, PermReply, StorageError
 from app.proto.parse import parse_size
 from app.sync.manifest import MANIFEST_BYTES, ManifestError, mounts_of, parse, why_not_here
-from app.sync.records import GET_DONE, GET_INTENT, UPDATE, UPDATE_KEY, Entry, digest8, get_key
+from app.sync.records import GET_DONE, GET_INTENT, UPDATE, UPDATE_KEY, Entry, get_key, version_stamp
 from app.sync.rules import STATE_FOLDER, is_own_code, mount_of
 from app.sync.staging import clear_staged, staged_path
 
@@ -72,7 +72,7 @@ class Updater:
             return None, 0
         size = parse_size(size)
         mark = mark[4:] if mark_code == 213 else ""
-        return ustruct.unpack(">I", digest8("%d %s" % (size, mark))[:4])[0], size
+        return version_stamp(size, mark, self._ledger.server), size
 
     def _read(self, name, size):
         if size > MANIFEST_BYTES:
@@ -171,7 +171,8 @@ class Updater:
         for entry in entries:
             if not is_own_code(entry["path"]):
                 digest = ubinascii.unhexlify(entry["sha256"])
-                yield Entry(kind, get_key(entry["path"]), entry["size"], digest[:8], _stamp(entry))
+                key, server = get_key(entry["path"]), self._ledger.server
+                yield Entry(kind, key, entry["size"], digest[:8], _stamp(entry), server=server)
 
     def _is_in_place(self, entry):
         """True if the file is there already. Raises if what is there must not be replaced."""

@@ -31,7 +31,7 @@ _UNKNOWN = -2  # SIZE was not answered with a number
 class Uploader:
     """Sends files through an open session. `report` hears file(), progress, sent(), skipped(), failed(); see ftp_manager.Report."""
 
-    def __init__(self, session, files, ledger, report, buffer, folders, put_away, has_proof=True):
+    def __init__(self, session, files, ledger, report, buffer, folders, put_away, has_proof=True, left=()):
         self._ftp = session
         self._files = files
         self._ledger = ledger
@@ -42,7 +42,8 @@ class Uploader:
         self._has_proof = has_proof  # False: neither SIZE nor rename, for write-only drop boxes
         self._arrived = None  # Upload whose bytes are on the server, size not known yet
         self._verified = []  # Uploads that were measured and wait for their final names
-        self._chores = []  # commands for the next flight whose replies do not matter
+        # Commands for the next flight whose replies do not matter. `left`: temp names from when we were here last
+        self._chores = ["DELE " + temp for temp in left]
         self._again = []  # Uploads that start over in this run
 
     def run(self, uploads):

@@ -47,12 +47,20 @@ def files(draw):
         del data[section]
     if draw(st.booleans()):
         data["upload"] = RULES
+    if draw(st.booleans()):
+        data["server"] = [data["server"]]
     return json.dumps(data).encode()
+
+
+def with_change(config, values):
+    """The settings that are wanted; those of the server stand in the list of servers as well."""
+    of_server = {key[len("server.") :]: value for key, value in values.items() if key.startswith("server.")}
+    return {**config, **values, "servers": [{**config["servers"][0], **of_server}]}
 
 
 @given(files(), CHANGES)
 def test_the_settings_are_the_same_but_for_the_change(raw, values):
-    assert parse(changed(raw, values)) == {**parse(raw), **values}
+    assert parse(changed(raw, values)) == with_change(parse(raw), values)
 
 
 @given(files(), CHANGES)
@@ -68,7 +76,16 @@ def test_any_value_is_taken_as_it_is_or_refused(raw, values):
     except ConfigError as e:
         assert e.problems
         return
-    assert parse(text) == {**parse(raw), **values}
+    assert parse(text) == with_change(parse(raw), values)
+
+
+def test_of_several_servers_none_is_changed_and_it_says_why():
+    raw = json.dumps({"server": [{"host": "a"}, {"host": "b"}]}).encode()
+    with pytest.raises(ConfigError) as caught:
+        changed(raw, {"server.port": 2121})
+    assert caught.value.problems == ["server.port: there are several, and it does not say which"]
+    servers = [server["host"] for server in parse(changed(raw, {"retry.cap_s": 9}))["servers"]]
+    assert servers == ["a", "b"]
 
 
 def test_it_looks_like_the_file_that_is_shipped():

@@ -73,6 +73,17 @@ def test_server_path_becomes_the_base_of_both_folders():
     assert settings.server_of(config) == settings.Server("h", 21, "u", "p", tls="off")
 
 
+def test_of_several_servers_the_first_is_asked():
+    config = {"server": [{"host": "a", "port": 2121, "user": "u"}, {"host": "b"}]}
+    assert settings.server_of(config) == settings.Server("a", 2121, "u", tls="off")
+    assert settings.use_server(config, settings.Server("h"))["server"] == {
+        "host": "h",
+        "port": 21,
+        "user": "",
+        "password": "",
+    }
+
+
 def test_no_download_stays_no_download_with_a_server_path():
     config = settings.use_server({"download": {"from": ""}}, settings.parse_server("ftp://h/fleet"))
     assert settings.download(config) is None
@@ -119,7 +130,7 @@ def test_protected(path, is_protected):
     assert settings.is_protected(path) is is_protected
 
 
-@pytest.mark.parametrize("section", [5, None, [], "x"])
+@pytest.mark.parametrize("section", [5, None, [], [5], "x"])
 def test_settings_of_the_wrong_type_count_as_defaults(section):
     config = {"server": section, "download": section, "upload": {"from": section}, "device": section}
     assert settings.server_of(config) is None

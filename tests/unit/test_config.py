@@ -136,6 +136,8 @@ BAD = {
     "status.every": [0, 65536, None, True],
     "retry.base_s": [0, 3601, None, True],
     "retry.cap_s": [0, 86401, None],
+    "failover.after": [0, 1001, "2"],
+    "failover.return_s": [59, 604801, None],
     "storage.reserve_blocks": [-1, 1025, None, True],
     "storage.when_full": ["delete", None, True, 0],
     "storage.low_blocks": [-1, 65536, None, True],
@@ -172,6 +174,8 @@ GOOD = {
     "schedule.windows": [[], ["22:00-06:00", "12:00-24:00"], ["00:00-00:01"]],
     "run.watchdog_s": [0, 1800],
     "retry.cap_s": [1, 86400],
+    "failover.after": [1, 1000],
+    "failover.return_s": [60, 604800],
     "storage.reserve_blocks": [0, 1024],
     "storage.when_full": ["drop"],
     "storage.low_blocks": [0, 65535],
@@ -233,9 +237,10 @@ def test_limits_of_texts_count_bytes():
         {"password": "hunter2\n"},
         {"password": ["hunter2"]},
         {"pasword": "hunter2"},
-        [{"host": "h", "password": "hunter2"}],
+        [{"host": "h", "password": "hunter2" + "x" * 128}],
+        ["hunter2"],
     ],
-    ids=["too long", "account", "control character", "no text", "mistyped key", "a list of servers"],
+    ids=["too long", "account", "control character", "no text", "mistyped key", "in a list", "a text for a server"],
 )
 def test_the_password_is_never_printed(server):
     assert "hunter2" not in str(problems_of({"server": server}))
@@ -320,6 +325,58 @@ def test_upload_as_a_list_is_a_rule_each():
 
 def test_no_upload_rules_are_allowed():
     assert read(upload=[])["upload"] == []
+
+
+# --- servers
+
+
+def test_one_server_is_a_list_of_one_as_well():
+    config = read(server={"user": "u"})
+    assert [(s["host"], s["port"], s["user"]) for s in config["servers"]] == [("ftp.example.com", 21, "u")]
+
+
+def test_the_flat_keys_are_of_the_first_of_several_servers():
+    config = read(server=[{"host": "a", "port": 2121, "tls": "explicit"}, {"host": "b", "user": "u"}])
+    assert (config["server.host"], config["server.port"], config["server.tls"]) == ("a", 2121, "explicit")
+    assert [(s["host"], s["port"], s["user"], s["tls"]) for s in config["servers"]] == [
+        ("a", 2121, "", "explicit"),
+        ("b", 21, "u", "off"),
+    ]
+
+
+def test_a_problem_of_one_of_several_servers_says_of_which():
+    problems = problems_of({"server": [{"host": "a"}, {"port": 0, "usr": "u"}, "c"]})
+    assert [problem.split(" ")[0] for problem in problems] == [
+        "server[1].usr:",
+        "server[1].host",
+        "server[1].port:",
+        "server[2]:",
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_a_list_of_servers_has_one_to_four(count):
+    assert problem_of(server=[{"host": f"h{i}"} for i in range(count)]).startswith(f"server: {count} are given")
+
+
+def test_the_same_server_twice_is_refused():
+    servers = [{"host": "a", "user": "u"}, {"host": "b", "user": "u"}, {"host": "A", "port": 21, "user": "u"}]
+    assert problem_of(server=servers).startswith("server[2]: is the same as server[0]")
+
+
+def test_two_servers_that_the_ledger_could_not_tell_apart_are_refused(monkeypatch):
+    monkeypatch.setattr("app.config.server_mark", lambda host, port, user: 7)
+    assert problem_of(server=[{"host": "a"}, {"host": "b"}]).startswith("server[1]: is the same as server[0]")
+
+
+@pytest.mark.parametrize("other", [{"host": "b"}, {"host": "a", "port": 22}, {"host": "a", "user": "v"}])
+def test_servers_that_differ_in_host_or_port_or_user_are_two(other):
+    assert len(read(server=[{"host": "a"}, other])["servers"]) == 2
+
+
+def test_a_rule_that_needs_proof_is_refused_if_any_server_gives_none():
+    problem = problem_of(server=[{"host": "a"}, {"host": "b", "verify": "none"}], upload={"mode": "append"})
+    assert "server.verify = size" in problem
 
 
 # --- the file

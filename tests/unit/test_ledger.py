@@ -81,10 +81,15 @@ def fill(ledger, keys, rounds=1):
 
 
 def test_record_has_its_size_and_comes_back():
-    entry = Entry(PUT_DONE, key(1), 0xFFFFFFFF, DIGEST, 0xFFFFFFFE, 0xFFFF, 0xFF)
+    entry = Entry(PUT_DONE, key(1), 0xFFFFFFFF, DIGEST, 0xFFFFFFFE, 0xFFFF, 0xF3, 3)
     raw = encode(entry, 7, 9)
     assert len(raw) == RECORD_BYTES
     assert vars(decode(raw, 7, 9)) == vars(entry)
+
+
+def test_all_flags_of_what_is_known_of_a_server_come_back():
+    found = decode(encode(Entry(SERVER, key(1), flags=0xFF), 7, 9), 7, 9)
+    assert (found.flags, found.server) == (0xFF, 0)
 
 
 def test_record_of_another_place_or_file_or_with_a_broken_byte_is_garbage():

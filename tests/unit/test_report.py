@@ -91,6 +91,13 @@ def test_parked_files_are_bounded_and_the_oldest_gets_another_try(report):
     assert report.is_parked(b"%d" % (PARKED + 2), V1)
 
 
+def test_what_one_server_refused_another_one_may_take(report):
+    fail(report)
+    fail(report, b"late", error=TempReply("452 full", verb="STOR", code=452))
+    report.forget_refusals()
+    assert (report.parked_count(), report.is_parked(b"key", V1), report.is_late(b"late")) == (0, False, False)
+
+
 def test_parking_one_file_again_and_again_pushes_no_other_out(report):
     fail(report, b"first")
     for i in range(PARKED + 3):

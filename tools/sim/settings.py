@@ -218,6 +218,8 @@ def _expression(pattern):
 
 def _section(data, name):
     section = data.get(name, {})
+    if name == "server" and isinstance(section, list):  # the others are for when the first is down
+        section = section[0] if section else {}
     return section if isinstance(section, dict) else {}
 
 
