@@ -12,19 +12,16 @@ _seen_cycle = -1
 
 def active(kind: str) -> object:
     """The fault of this kind that is there now, or None."""
+    poll()
+    return _find(kind)
+
+
+def _find(kind: str) -> object:
     for place in _begun:
         fault = _world.faults[place]
         if fault["kind"] == kind:
             return fault
     return None
-
-
-def take(kind: str) -> object:
-    """As active(), for one that happens once: it will not again."""
-    fault = active(kind)
-    if fault:
-        use_up(fault)
-    return fault
 
 
 def use_up(fault: dict) -> None:
@@ -78,9 +75,9 @@ def _refresh() -> None:
     for place in begun:
         if place not in old:
             _tell(place, "begins")
-    _world.flash_is_full = active("flash-full") is not None
-    wrong = active("clock-wrong")
-    _world.spoil_clock("unset" if active("clock-unset") else wrong and wrong["amount"] * _YEAR_S)
+    _world.flash_is_full = _find("flash-full") is not None
+    wrong = _find("clock-wrong")
+    _world.spoil_clock("unset" if _find("clock-unset") else wrong and wrong["amount"] * _YEAR_S)
     _hold_link()
     _happen(now)
 
@@ -98,7 +95,7 @@ def _tell(place: int, what: str) -> None:
 
 def _hold_link() -> None:
     """Takes the link down while a fault forbids it, and brings it back afterwards, as the network does by itself."""
-    is_forbidden = any([active(kind) for kind in _NO_LINK])
+    is_forbidden = any([_find(kind) for kind in _NO_LINK])
     if is_forbidden and not _world.is_link_held:
         _world.is_link_held = True
         _world.drop_link()
@@ -109,13 +106,13 @@ def _hold_link() -> None:
 
 
 def _happen(now: int) -> None:
-    fault = active("ip-change")
+    fault = _find("ip-change")
     if fault:
         _world.used.append(_world.faults.index(fault))
         _world.address_changes += 1
         _world.drop_link()
         _world.raise_link(max(_world.LINK_UP_MS, (fault["to_ms"] or 0) - now))
-    fault = active("power-cut")
+    fault = _find("power-cut")
     if fault:
         _world.used.append(_world.faults.index(fault))
         _world.cut_power(fault["to_ms"] or 0)

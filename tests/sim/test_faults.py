@@ -1,0 +1,124 @@
+# Links, faults and firmwares over the command line of the simulator: the real app lives through them.
+import json
+
+import pytest
+
+from tests.sim.test_sim import sim
+
+FAST = {
+    "schedule": {"every_s": 10, "jitter_s": 0, "first_s": 0},
+    "link": {"hold_s": 0},
+    "retry": {"base_s": 1, "cap_s": 4},
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """run(*options) -> --json of a run that ended in step."""
+
+    def start(*options, cycles=4, **sections):
+        report, config = tmp_path / "run.json", tmp_path / "config.json"
+        config.write_text(json.dumps({**FAST, **sections}))
+        done = sim("--config", config, "--cycles", cycles, "--json", report, *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(report.read_text())
+
+    return start
+
+
+def errors(cycle):
+    return " ".join(f"{error['class']} {error['step']} {error['code']} {error['text']}" for error in cycle["errors"])
+
+
+@pytest.mark.parametrize("link", ["cat1", "ltem", "nbiot"])
+def test_a_cycle_takes_as_long_as_the_link_makes_it(run, link):
+    (cycle,) = run("--link", link, cycles=1, server={"timeout_s": 20})["cycles"]
+    least_s = {"cat1": (5, 30), "ltem": (20, 90), "nbiot": (150, 900)}[link]
+    assert cycle["ok"]
+    assert least_s[0] * 1000 < cycle["duration_ms"] < least_s[1] * 1000
+    assert cycle["duration_ms"] > cycle["round_trips"] * {"cat1": 50, "ltem": 100, "nbiot": 1500}[link] / 2
+
+
+@pytest.mark.parametrize("year", ["2021", "2026"])
+def test_either_firmware_comes_in_step(run, year):
+    assert all(cycle["ok"] for cycle in run("--firmware", year, cycles=2)["cycles"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("sim-missing@cycle1-2", "no SIM card"),
+        ("attach-denied@cycle1-2", "refuses"),
+        ("searching@cycle1-2", "searching"),
+        ("no-data-call@cycle1-2", "no data call"),
+        ("dns-fail@cycle1-2", "no address for localhost"),
+        ("server-down@cycle1-2", "connection refused"),
+        ("port-blocked@cycle1-2", "no answer"),
+        ("data-blocked@cycle1-2", "data connection"),
+        ("server-silent@cycle1-2", "110"),
+        ("silence@cycle1-2", "no a"),
+    ],
+)
+def test_two_cycles_fail_with_their_reason_and_the_next_one_is_good(run, spec, words):
+    cycles = run("--fault", spec, cycles=3)["cycles"]
+    assert [cycle["ok"] for cycle in cycles] == [False, False, True]
+    assert all(words in errors(cycle) for cycle in cycles[:2])
+
+
+@pytest.mark.parametrize("spec", ["cut-data@40%@cycle1", "cut-control@9@cycle1", "ip-change@5s"])
+def test_a_cycle_that_is_cut_is_followed_by_one_that_brings_the_rest(run, spec):
+    cycles = run("--fault", spec, "--link", "ltem", cycles=2)["cycles"]
+    assert [cycle["ok"] for cycle in cycles] == [False, True]
+    assert cycles[0]["up_count"] + cycles[1]["up_count"] == 9
+
+
+def test_power_cuts_are_survived_and_each_happens_once(run):
+    result = run("--fault", "power-cut@3s,power-cut@6-60s", "--fault", "power-cut@80s", "--link", "cat1", cycles=3)
+    assert result["restart_reasons"] == ["power_cut"] * 3
+    assert len(result["cycles"]) == 3
+    assert sum(row["state"] == "same" for row in result["files"]) == 15
+
+
+def test_a_power_cut_leaves_a_simulated_flash_as_it_is(run):
+    result = run("--flash", "512k", "--fault", "power-cut@2s,power-cut@4s", "--link", "cat1", cycles=2)
+    assert result["restart_reasons"] == ["power_cut", "power_cut"]
+
+
+@pytest.mark.parametrize("cure", ["redial", "flight", "restart"])
+def test_the_ladder_is_climbed_until_the_data_call_comes_back(run, cure):
+    result = run("--fault", f"no-data-call@cycle2-{cure}", cycles=20, link={"restart_after_s": 600})
+    cycles = result["cycles"]
+    assert cycles[0]["ok"]
+    assert cycles[-1]["ok"]
+    assert not cycles[1]["ok"]
+    assert result["restart_reasons"] == (["restart"] if cure == "restart" else [])
+
+
+def test_a_watchdog_ends_a_call_that_hangs(run):
+    result = run("--fault", "hang@2h@cycle2", cycles=3, run={"watchdog_s": 600})
+    assert result["restart_reasons"] == ["watchdog"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fault", "sim-mising"], "did you mean sim-missing?"),
+        (["--fault", "dns-fail,hang@cycle2"], "'cycle2' is no amount"),
+        (["--link", "lte"], "Invalid value for '--link'"),
+        (["--firmware", "2020"], "Invalid value for '--firmware'"),
+        (["--flash", "384k", "--fault", "flash-full"], "goes without --flash"),
+    ],
+)
+def test_wrong_usage_says_what_is_right(options, message):
+    done = sim(*options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_lists_every_fault():
+    text = sim("--help").stdout
+    from tools.sim.faults import help_lines
+
+    for line in help_lines():
+        assert line in text
