@@ -70,7 +70,8 @@ LINK_UP_MS = 2000  # from leaving flight mode to an active PDP context
 _SETTLED_SLEEPS = (
     200  # behind so many since the last socket or callback nobody needs a pause of the host: a week is over soon
 )
-_TICK_REAL_MS = 2  # how often a timer thread looks at the virtual clock
+_CALL_REAL_MS = 100  # how long a callback may take before virtual time goes on
+_TICK_REAL_MS = 1  # how often a timer thread looks at the virtual clock
 
 _root = ""
 _skipped_us = 0
@@ -79,6 +80,7 @@ _link_up_at_ms = 0
 _watchdog = None  # (period_ms, deadline_ms)
 _feeds = [0, 0]  # of the watchdog since it was last told: count, longest gap in ms
 off_until_ms = 0  # since the first boot: when the power comes back
+_calls = []  # when callbacks on other threads are due, in ms since the boot
 _restart = None
 _clock_fault = None  # "unset" or the seconds that it is off
 
@@ -217,8 +219,23 @@ def pass_ms(ms: int) -> None:
             stop_us = min(stop_us, (_watchdog[1] + 1) * 1000)
         if next_fault_ms is not None:
             stop_us = min(stop_us, (next_fault_ms - life_ms) * 1000)
+        call_ms = min(_calls) if _calls else None
+        if call_ms is not None:
+            stop_us = min(stop_us, call_ms * 1000)
         _skipped_us += max(0, stop_us - now_us())
         check_reset()
+        if call_ms is not None and now_ms() >= call_ms:
+            _let_happen(call_ms)
+
+
+def _let_happen(call_ms: int) -> None:
+    """Gives the other thread the real time that it needs; one that blocks is not waited for."""
+    for _ in range(_CALL_REAL_MS):
+        if call_ms not in _calls:
+            return
+        real_sleep_ms(1)
+    if call_ms in _calls:
+        _calls.remove(call_ms)
 
 
 def later(ms: int, action: object, is_wanted: object = None) -> None:
@@ -226,6 +243,7 @@ def later(ms: int, action: object, is_wanted: object = None) -> None:
     global quiet_sleeps
     quiet_sleeps = 0
     due_ms = now_ms() + ms
+    _calls.append(due_ms)
 
     def wait() -> None:
         while now_ms() < due_ms:
@@ -235,6 +253,9 @@ def later(ms: int, action: object, is_wanted: object = None) -> None:
                 action()
         except Restart:
             pass  # stored by request_restart(): the app's own thread meets it where it next waits
+        finally:
+            if due_ms in _calls:
+                _calls.remove(due_ms)
 
     _thread.start_new_thread(wait, ())
 
