@@ -15,8 +15,8 @@ from app.sync.download import Downloader
 from app.sync.outbox import Outbox
 from app.sync.report import Report
 from app.budget import Budget
-from app.errors import HALT, KNOWN, Error, LinkError, StorageError, TempReply, TransportError
-from app.sync.records import BOOTS, BOOTS_KEY, BUDGET, BUDGET_KEY, SERVER, UPDATE_KEY, server_key
+from app.errors import HALT, KNOWN, PAUSE, Error, LinkError, StorageError, TempReply, TransportError
+from app.sync.records import BOOTS, BOOTS_KEY, BUDGET, BUDGET_KEY, SERVER, SERVERS_KEY, UPDATE_KEY, server_key
 from app.sync.folders import Folders
 from app.sync.room import make_room
 from app.sync.rules import STATE_FOLDER, mount_of
@@ -92,7 +92,7 @@ class FtpManager:
         self._buffer = bytearray(SMALL_BUFFER_BYTES if is_tight else BUFFER_BYTES)
         self._session = None
         self._uploader = None
-        self._leftovers = []  # temp names on the server of batches that were cut
+        self._leftovers = {}  # number of a server -> temp names of batches that were cut there
         self._found = None  # generator of Uploads while a scan is under way
         self._batch = []
         self._is_recovered = False
@@ -103,6 +103,7 @@ class FtpManager:
         self.bad_boots = 0  # boots without a good cycle, this one included
         self._last_good = 0
         self._budget = None
+        self._was_tried = False  # the server, in this cycle
         self.configure(config)
         self.state = "RECOVER"
         self.changes = []  # the last changes of state, (old, event, new)
@@ -122,6 +123,17 @@ class FtpManager:
     def configure(self, config):
         """Take settings from app.config.parse(), between two cycles."""
         self._config = config
+        self._failover = None
+        if len(config["servers"]) > 1:
+            from app.failover import Failover
+
+            return_ms = 1000 * config["failover.return_s"]
+            self._failover = Failover(
+                len(config["servers"]), config["failover.after"], return_ms, self._clock.ticks_diff
+            )
+        self._server = None  # of config["servers"], the one of this cycle
+        if self._is_recovered:
+            self._number_servers()
         last, self._budget = (
             self._budget,
             Budget(config["budget.day_bytes"], config["budget.cycle_bytes"], config["server.tls"] != "off"),
@@ -147,6 +159,7 @@ class FtpManager:
         """One cycle from rest to rest, also after a failure; returns a Result. Blocks for as long as the transfers take."""
         self._cycles += 1
         self._uptime_ms = uptime_ms
+        self._was_tried = False
         result = self._report.begin(self._cycles, Counts())
         self._budget.begin(result.counts, self._clock.seconds(), uptime_ms)
         start = self._clock.ticks_ms()
@@ -166,6 +179,10 @@ class FtpManager:
         finally:
             self.end_session()
             self._budget.end()
+        if self._failover and result.ok:
+            self._failover.succeeded()
+        elif self._failover and self._was_tried and result.error.action != PAUSE:
+            self._failover.failed(self._clock.ticks_ms())
         if self._trial and not result.ok:
             self.restart_reason = self.restart_reason or self._trial.failed()
         result.duration_ms = self._clock.ticks_diff(self._clock.ticks_ms(), start)
@@ -281,7 +298,8 @@ class FtpManager:
             return self._steps[self.state]()
         except KNOWN as e:
             self._report.fail(e)
-            event = "refused" if e.action == HALT else "failed"
+            # Where there are several servers, the next one may take the login.
+            event = "refused" if e.action == HALT and len(self._config["servers"]) == 1 else "failed"
         except Exception as e:
             self.end_session()
             gc.collect()  # it may have been a MemoryError
@@ -313,12 +331,12 @@ class FtpManager:
         self.boots = entry.stamp + 1 if entry else 1
         self.bad_boots = entry.size + 1 if entry else 1
         self._outbox.boot = self.boots
+        self._number_servers()
         self._ledger.put(BOOTS, BOOTS_KEY, self.bad_boots, stamp=self.boots)
         try:
             self._ledger.flush()
         except StorageError as e:
             self._log.warning("%s: this boot is not counted", e)  # uploads may make room
-        self._recall_facts()
         entry = self._ledger.find(BUDGET_KEY)
         if entry:
             self._budget.recall(entry.size, entry.stamp)
@@ -357,10 +375,34 @@ class FtpManager:
         if not self._has_name():
             advice = "set device.id, or restart the module"
             raise LinkError("the modem does not tell its IMEI", step="link", advice=advice)
+        self._choose_server()
         self._found = self._outbox.uploads()
         self._outbox.is_all_seen = True
         self._ledger.watch()
         return "up"
+
+    def _number_servers(self):
+        from app.sync.servers import number_servers  # needed once
+
+        number_servers(self._ledger, self._config["servers"])
+
+    def _choose_server(self):
+        """Before the scan: what the ledger says of a file depends on it."""
+        index = 0
+        if self._failover:
+            self._failover.before_cycle(self._clock.ticks_ms())
+            index = self._failover.index
+        server = self._config["servers"][index]
+        if server is self._server:
+            return
+        if self._server:
+            self._log.warning("server %s:%d", server["host"], server["port"])
+            self._folders = Folders()
+            self._facts = Facts()
+            self._report.forget_refusals()
+        self._server = server
+        self._ledger.server = self._ledger.servers[index]
+        self._recall_facts()
 
     def _hold(self):
         """A data call that is new must hold for some seconds: at the edge of coverage they come and go."""
@@ -398,17 +440,18 @@ class FtpManager:
         return "more" if self._session else "found"
 
     def _do_session(self):
-        config = self._config
+        server = self._server
+        self._was_tried = True
         session = Session(
             self._net,
             self._clock,
-            config["server.timeout_s"],
+            server["timeout_s"],
             self._facts,
             self._report.result.counts,
             self._log,
-            config["server.tls"],
-            config["server.tls_pin"],
-            self._own_address if config["server.mode"] == "active" else None,
+            server["tls"],
+            server["tls_pin"],
+            self._own_address if server["mode"] == "active" else None,
         )
         self._session = session
         self._uploader = Uploader(
@@ -419,14 +462,15 @@ class FtpManager:
             self._buffer,
             self._folders,
             self._outbox.put_away,
-            config["server.verify"] == "size",
+            server["verify"] == "size",
+            self._outbox.left.pop(self._ledger.server, ()),
         )
-        session.open(config["server.host"], config["server.port"], config["server.talk_first"])
-        session.start_login(config["server.user"], config["server.password"], config["server.account"])
+        session.open(server["host"], server["port"], server["talk_first"])
+        session.start_login(server["user"], server["password"], server["account"])
         return "open"
 
     def _own_address(self):
-        return self._config["server.active_host"] or self._link.address()
+        return self._server["active_host"] or self._link.address()
 
     def _do_upload(self):
         self._uploader.run(self._batch)
@@ -449,7 +493,8 @@ class FtpManager:
         for rule in outbox.rules("batch"):
             from app.sync.batch import Batcher
 
-            Batcher(*(ports + (self._clock, self._leftovers))).run(rule)
+            leftovers = self._leftovers.setdefault(self._ledger.server, [])
+            Batcher(*(ports + (self._clock, leftovers))).run(rule)
 
     def _do_update(self):
         config = self._config
@@ -489,7 +534,8 @@ class FtpManager:
             self._ledger.put(BOOTS, BOOTS_KEY, 0, stamp=self.boots)
             self._ledger.flush()
         self.bad_boots = 0
-        for key in (BOOTS_KEY, UPDATE_KEY, BUDGET_KEY, self._server_key()):
+        servers = [server_key(server["host"], server["port"]) for server in self._config["servers"]]
+        for key in [BOOTS_KEY, UPDATE_KEY, BUDGET_KEY, SERVERS_KEY] + servers:
             self._ledger.find(key)  # these are of no file, and must not be taken for one that is gone
         self._ledger.tidy(self._outbox.is_all_seen)
         result.ok = True
@@ -520,4 +566,4 @@ class FtpManager:
             self._kept_flags = flags
 
     def _server_key(self):
-        return server_key(self._config["server.host"], self._config["server.port"])
+        return server_key(self._server["host"], self._server["port"])

@@ -48,7 +48,8 @@ def load_config(files, log):
     finally:
         forget_config()
     log.set_level(config["log.level"])
-    log.set_secrets([config["server.password"], config["server.account"], config["update.key"]])
+    secrets = [server[name] for server in config["servers"] for name in ("password", "account")]
+    log.set_secrets(secrets + [config["update.key"]])
     return config
 
 

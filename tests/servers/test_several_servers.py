@@ -7,7 +7,6 @@ import pytest
 from app.sync import ledger as ledger_module
 from app.sync.folders import Folders
 from app.sync.records import PUT_VERIFIED
-from app.sync.servers import number_servers
 from app.sync.upload import RESUME_BYTES, Uploader
 from tests.ftpd.fake import reset_socket
 from tests.ftpd.sane import Sane
@@ -31,19 +30,29 @@ def b():
         yield server
 
 
+class Chosen:
+    """In place of Failover: the server that the test wants."""
+
+    def __init__(self, index):
+        self.index = index
+
+    def before_cycle(self, now_ms):
+        pass
+
+    def failed(self, now_ms):
+        pass
+
+    def succeeded(self):
+        pass
+
+
 def manager(world, servers, at, settings=()):
     """A module that has `servers` in its settings, was started anew, and goes to number `at` of them."""
     made = world.manager(servers[at], settings, FAST)
-    recover = made._steps["RECOVER"]
-
-    def recover_and_choose():
-        event = recover()
-        known = [{"host": server.host, "port": server.port, "user": "u"} for server in servers]
-        made._ledger.server = number_servers(made._ledger, known)[at]
-        made._ledger.flush()
-        return event
-
-    made._steps["RECOVER"] = recover_and_choose
+    (known,) = made._config["servers"]
+    known = [{**known, "host": server.host, "port": server.port} for server in servers]
+    made.configure({**made._config, "servers": known})
+    made._failover = Chosen(at)
     return made
 
 
