@@ -413,7 +413,7 @@ class FtpManager:
         for _ in range(self._config["link.hold_s"]):
             self._clock.sleep_ms(1000)
             self._power.feed()
-            if self._link.has_changed():
+            if self._link.has_changed() or self._link.address() != address:
                 raise LinkError("the data call does not hold", step="link", advice="check the antenna and the coverage")
         self._held_address = address
 

@@ -3,7 +3,7 @@
 
 import gc
 
-from app.errors import LADDER, StorageError, TransportError
+from app.errors import LADDER, StorageError, TransportError, number_of
 from app.pace import FLIGHT, REDIAL, RESTART, SOCKETS, Backoff, Ladder, first_ms, is_open, next_ms
 
 SLICE_MS = 1000  # how soon what is asked for is noticed
@@ -11,7 +11,7 @@ LOOK_MS = 60000  # between two looks at the outbox, the battery or the clock
 LOOK_SHARE = 20  # and so many times as long as the last look took
 PROBE_S = 3600  # between two tries of a login that was refused
 DAY_S = 86400
-REFUSED_CODE = 111
+REFUSED = 111  # error number of a connection
 
 RESTARTS = "/usr/.ferry/restarts"
 REASONS = 4  # are kept, the last ones
@@ -39,7 +39,7 @@ def is_of_link(error, received_bytes):
         return False
     if error.action == LADDER:
         return True
-    return isinstance(error, TransportError) and not received_bytes and error.code != REFUSED_CODE
+    return isinstance(error, TransportError) and not received_bytes and number_of(error) != REFUSED
 
 
 class Worker:

@@ -28,8 +28,8 @@ class Link:
     """The way to the internet."""
 
     def __init__(self):
-        self._is_changed = False
-        self._address = None  # of when arm() was called
+        self._address = ""  # when arm() was called
+        self._went = self._came = False  # since then
 
     def wait_ready(self, timeout_s):
         """Block until there is a data call, at most `timeout_s` (1 to 3600) seconds. Raises LinkError with the reason.
@@ -60,17 +60,24 @@ class Link:
         )
 
     def arm(self):
-        """From now on has_changed() tells of changes."""
-        dataCall.setCallback(self._changed)
-        self._is_changed = False
+        """From now on has_changed() tells of changes. Raises LinkError. Vendor page: dataCall.setCallback."""
+        dataCall.setCallback(self._hear)
+        self._address = self.address()
+        self._went = self._came = False
 
-    def _changed(self, event):
-        """On another thread: must not block. Its tuple differs between firmware versions, so it is not looked at."""
-        self._is_changed = True
+    def _hear(self, event):
+        """On another thread: must not block. The tuple has two or three items, by firmware."""
+        if event[1]:
+            self._came = True
+        else:
+            self._went = True
 
     def has_changed(self):
         """True if the data call went, or came back with another address, since arm(): sockets of before are dead."""
-        return self._is_changed
+        if self._came:
+            self._came = False
+            self._went = self._went or self.address() != self._address
+        return self._went
 
     def redial(self):
         """Close the data call and open it again. Firmware of 2021 does that by itself after flight mode. Blocks for seconds.
