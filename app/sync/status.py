@@ -116,11 +116,10 @@ class Status:
                 session.post(["DELE " + request])
                 session.demand()
         except KNOWN as e:
-            if session.is_open() and not folders:
-                self._folders.forget()  # somebody may have removed one: asked for again with the next try
-                self._failed(letter, e, cycle, False)
-            else:
-                self._failed(letter, e, cycle, e.action in (PARK, HALT))
+            may_lack_folder = e.verb == "STOR" and not folders
+            if may_lack_folder:
+                self._folders.forget()  # somebody may have removed it: it is made with the next try
+            self._failed(letter, e, cycle, e.action in (PARK, HALT) and not may_lack_folder)
             return False
         letter.failures = 0
         letter.has_stale = False
