@@ -466,7 +466,7 @@ def check_all(data):
             problem = _why_odd(rule, verify)
             if problem:
                 problems.append("upload%s.%s" % ("[%d]" % i if isinstance(data.get("upload"), list) else "", problem))
-        problem = _why_no_status(config["status.to"], config["server.verify"])
+        problem = _why_no_status(config["status.to"], verify)
         if problem:
             problems.append("status.to: " + problem)
     if problems:

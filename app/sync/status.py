@@ -222,11 +222,11 @@ class Status:
         return "\n".join(lines + ["--- since the last restart"] + self._log.lines()) + "\n"
 
     def _past(self, part):
-        """Of what app.blackbox keeps: 0 = reasons of restarts, 1 = lines of the log before the last one."""
-        from app import blackbox
+        """Of what is kept over restarts: 0 = the reasons, 1 = lines of the log before the last one."""
+        from app.worker import last_restarts
 
         try:
-            return blackbox.read(self._files)[part]
+            return last_restarts(self._files)[part]
         except StorageError as e:
             return [str(e)]
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from app import VERSION, blackbox
+from app import VERSION
 from app.errors import AuthError
+from app.worker import note_restart
 from tests.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
 from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
@@ -161,7 +162,7 @@ def test_a_parked_file_is_told_with_its_reason_and_once_it_went_that_it_did(worl
 
 def test_a_restart_is_told_with_its_reason(world):
     with Sane() as server:
-        blackbox.note(world._files, "boot 7: no link for 3.0 h", [])
+        note_restart(world._files, "boot 7: no link for 3.0 h", [])
         world.cycle(server, SETTINGS)
         assert told_by(server)["restarts"] == ["boot 7: no link for 3.0 h"]
 
@@ -278,7 +279,7 @@ def test_one_command_at_a_time_carries_it_too(world):
 
 
 def test_the_log_is_sent_once_for_a_request_and_the_request_is_removed(world, ftpd):
-    blackbox.note(world._files, "boot 1: it died", ["the line before the restart"])
+    note_restart(world._files, "boot 1: it died", ["the line before the restart"])
     manager = world.manager(ftpd, settings_for(ftpd))
     manager.run_cycle()
     (ftpd.root / "status" / "m1.logreq").touch()
@@ -325,7 +326,7 @@ def test_the_names_of_a_status_without_json(world):
 def test_secrets_that_a_server_repeats_are_in_neither(world):
     world.put("a", b"1")
     world.put("b-" + SECRET, b"1")
-    blackbox.note(world._files, "boot 1: " + SECRET, ["line with " + SECRET])
+    note_restart(world._files, "boot 1: " + SECRET, ["line with " + SECRET])
     refusal = f"553 {SECRET} may not.\r\n".encode()
     with Sane({"status/m1.logreq": b""}, {"STOR": Refusal(refusal), "USER": [b"421 " + refusal[4:]]}) as server:
         manager = world.manager(server, SETTINGS)
