@@ -10,7 +10,7 @@ from app.worker import note_restart
 from tests.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
 from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
-from tests.world import DEVICE
+from tests.world import DEVICE, Mains
 
 EVERY = 5
 SETTINGS = {"status.to": "status/{device}.json", "status.every": EVERY}
@@ -18,6 +18,9 @@ NAME = "status/m1.json"
 IDLE_TRIPS = 3
 STATUS_TRIPS = 4  # where its first flight is that of the login
 AFTER_OTHERS_TRIPS = 5
+QUESTION_BYTES = 120  # command and reply
+DELAY_MS = 10  # one way, as in test_round_trips.py
+IDLE_S = 5
 SECRET = "hunter2"
 SPEED = 5  # real servers need up to a second for a greeting on a busy machine
 
@@ -78,6 +81,24 @@ def test_a_boot_sends_a_status_and_an_idle_cycle_behind_it_costs_what_it_did(wor
     manager.run_cycle()
     assert status_on(ftpd)["cycle"] == 1 + EVERY
     assert {path: path.read_bytes() for path in world.usr.rglob("*") if path.is_file()} == flash
+
+
+def test_on_the_wire_the_question_for_the_log_is_all_that_an_idle_cycle_has_more(world, ftpd, tell):
+    counts = []
+    with Proxy(ftpd.host, ftpd.port, delay_ms=DELAY_MS) as proxy:
+        for settings in ({"status.to": ""}, {}):
+            manager = world.manager(proxy, settings_for(ftpd, **settings))
+            manager.run_cycle()
+            proxy.wait_idle(IDLE_S)
+            proxy.reset_counts()
+            assert manager.run_cycle().ok
+            proxy.wait_idle(IDLE_S)
+            counts.append(proxy.counts())
+    without, with_status = counts
+    more_bytes = with_status.wire_bytes - without.wire_bytes
+    tell(f"{ftpd.name:10} an idle cycle with a status: {with_status.round_trips} round trips, {more_bytes} bytes more")
+    assert without.round_trips == with_status.round_trips == IDLE_TRIPS
+    assert 0 < more_bytes <= QUESTION_BYTES
 
 
 def test_the_question_rides_where_an_update_is_looked_for(world, ftpd):
@@ -165,6 +186,18 @@ def test_a_restart_is_told_with_its_reason(world):
         note_restart(world._files, "boot 7: no link for 3.0 h", [])
         world.cycle(server, SETTINGS)
         assert told_by(server)["restarts"] == ["boot 7: no link for 3.0 h"]
+
+
+def test_a_cycle_that_had_to_wait_is_told_once(world, monkeypatch):
+    battery_mv = [3300, 3300]
+    monkeypatch.setattr(Mains, "battery_mv", lambda self: battery_mv.pop() if battery_mv else 4100)
+    with Sane() as server:
+        worker = world.worker(server, {**SETTINGS, "status.every": 1, "schedule.min_battery_mv": 3500})
+        worker._rest(0)
+        worker.turn()
+        assert told_by(server)["waited_for"] == "the battery has 3300 mV"
+        worker.turn()
+        assert (told_by(server)["cycle"], told_by(server)["waited_for"]) == (2, "")
 
 
 # --- where it does not go
