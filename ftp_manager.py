@@ -163,7 +163,6 @@ class FtpManager:
             self._power,
             self._clock,
             self._buffer,
-            self._folders,
             self._outbox,
         )
 
@@ -224,7 +223,6 @@ class FtpManager:
             "error": result.error_text,
             "ledger": self._ledger.lost,
             "update": self._report.update_note,
-            "server": "%s:%d" % (self._config["server.host"], self._config["server.port"]),
             "uptime_s": self._uptime_ms // 1000,
             "bytes_today": self._budget.now(),
             "waited_for": self.waited_for,
@@ -490,7 +488,7 @@ class FtpManager:
             self._outbox.left.pop(self._ledger.server, ()),
         )
         session.open(server["host"], server["port"], server["talk_first"])
-        question = self._status.question() if self._status else ""
+        question = self._status.question("%s:%d" % (server["host"], server["port"])) if self._status else ""
         session.start_login(server["user"], server["password"], server["account"], question)
         return "open"
 

@@ -242,8 +242,8 @@ class Report:
 
     def forget_refusals(self):
         """What one server refused, another one may take."""
-        self._parked = {}
-        self._parked_order = []
+        while self._parked_order:
+            self._release(self._parked_order.pop())
         self._late = set()
 
     def parked_count(self):

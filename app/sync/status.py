@@ -8,6 +8,7 @@ import ujson
 from app import VERSION
 from app.errors import HALT, KNOWN, PARK, IntegrityError, StorageError, TempReply
 from app.proto.parse import error_for, parse_size
+from app.sync.folders import Folders
 from app.sync.names import civil, parse, render
 from app.sync.records import UPDATE_KEY
 
@@ -39,7 +40,7 @@ class _Letter:
 class Status:
     """Outlives the session. FtpManager asks `question()` with the login and calls `run()` when all else is done."""
 
-    def __init__(self, config, files, ledger, report, log, link, power, clock, buffer, folders, outbox):
+    def __init__(self, config, files, ledger, report, log, link, power, clock, buffer, outbox):
         self._files = files
         self._ledger = ledger
         self._report = report
@@ -48,20 +49,24 @@ class Status:
         self._power = power
         self._clock = clock
         self._buffer = buffer
-        self._folders = folders
         self._outbox = outbox
         self._to = config["status.to"]
         self._every = config["status.every"]
+        self._server = ""  # what follows is of this one
+        self._folders = None
         self._status = None
         self._lines = None  # the letter with the log
         self._request = ""  # the file that asks for it by being there
         self._told = None  # what the last status that arrived was about
         self._next = 0  # cycle of the next one, whatever it is about
 
-    def question(self):
-        """The command that asks whether the server wants the log. The module's name must be known."""
-        if not self._status:
+    def question(self, server):
+        """The command that asks whether `server` ("host:port") wants the log. The module's name must be known."""
+        if server != self._server:
             outbox = self._outbox
+            self._server = server
+            self._told = None
+            self._folders = Folders()
             name = render(parse(self._to), {"device": outbox.device, "imei": outbox.imei})
             stem = name[:-5] if name.endswith(".json") else name
             self._status = _Letter(name)
@@ -93,7 +98,7 @@ class Status:
         # An error that stays is told when it comes and when it is over; one that comes again is told again.
         error = failure and (failure[0] - failure[1], failure[2:5], result.error is not None)
         has_no_room = "StorageError" in [entry[0] for entry in result.errors]
-        return error, has_no_room, self._report.parked_changes, known["server"], known["update"], known["ledger"]
+        return error, has_no_room, self._report.parked_changes, known["update"], known["ledger"]
 
     # --- sending
 
@@ -192,7 +197,7 @@ class Status:
             ("model", model),
             ("firmware", firmware),
             ("version", VERSION),
-            ("server", known["server"]),
+            ("server", self._server),
             ("time", self._time()),
             ("uptime_s", known["uptime_s"]),
             ("boots", known["boots"]),

@@ -10,6 +10,7 @@ from app.worker import note_restart
 from tests.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
 from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
+from tests.servers.test_failover import Servers, down
 from tests.world import DEVICE, Mains
 
 EVERY = 5
@@ -198,6 +199,18 @@ def test_a_cycle_that_had_to_wait_is_told_once(world, monkeypatch):
         assert told_by(server)["waited_for"] == "the battery has 3300 mV"
         worker.turn()
         assert (told_by(server)["cycle"], told_by(server)["waited_for"]) == (2, "")
+
+
+def test_another_server_gets_its_own_status_whatever_the_first_one_refused(world):
+    with Sane(override={"STOR": [b"553 No.\r\n"]}) as first, Sane() as second:
+        manager = Servers(world, [first, second], **SETTINGS).manager
+        assert manager.run_cycle().ok
+        assert NAME not in first.files
+        down(first)
+        while not manager.run_cycle().ok:
+            assert NAME not in second.files
+        assert told_by(second)["server"] == f"{second.host}:{second.port}"
+        assert told_by(second)["error"]["class"] in ("TransportError", "ConnectionClosed")
 
 
 # --- where it does not go

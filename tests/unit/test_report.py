@@ -128,6 +128,14 @@ def test_changes_of_the_parked_set_are_counted_and_other_tries_are_not(report):
     assert report.parked_changes == 2
 
 
+def test_what_one_server_refused_is_forgotten_as_a_whole(report):
+    fail(report)
+    report.park(b"quiet", V1)
+    report.forget_refusals()
+    assert (report.parked_count(), report.parked_files(), report.is_parked(b"key", V1)) == (0, [], False)
+    assert report.parked_changes == 4
+
+
 def test_what_nobody_has_to_know_of_is_left_alone_and_not_counted(report):
     report.park(b"key", V1)
     assert report.is_parked(b"key", V1)

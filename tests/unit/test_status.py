@@ -7,7 +7,6 @@ from app.config import parse
 from app.errors import PermReply, StorageError, TempReply
 from app.log import Log
 from app.proto.control import Counts
-from app.sync.folders import Folders
 from app.sync.report import PARKED, SHOWN, Report
 from app.sync.status import STATUS_BYTES, Status
 from tests.fakes import FakeClock, MemoryFiles
@@ -38,7 +37,6 @@ KNOWN = {
     "last_good": 11,
     "update": "",
     "ledger": "",
-    "server": "ftp.example.com:21",
     "uptime_s": 86400,
     "bytes_today": 4711,
     "waited_for": "",
@@ -100,10 +98,12 @@ def flash():
 def make(log, report, flash):
     """The status as text, of a module that knows `known`."""
 
-    def text(clock=None, power=None, link=None, **known):
+    def text(clock=None, power=None, link=None, server="ftp.example.com:21", **known):
         config = parse(b'{"server": {"host": "h"}, "status": {"to": "status/{device}.json"}}')
-        ports = (link or UpLink(), power or Mains(), clock or FakeClock(), bytearray(512), Folders(), Outbox())
-        return Status(config, flash, EmptyLedger(), report, log, *ports)._status_text({**KNOWN, **known})
+        ports = (link or UpLink(), power or Mains(), clock or FakeClock(), bytearray(512), Outbox())
+        status = Status(config, flash, EmptyLedger(), report, log, *ports)
+        status.question(server)
+        return status._status_text({**KNOWN, **known})
 
     return text
 
@@ -127,7 +127,7 @@ def test_what_is_known_is_told(make):
     assert (told["model"], told["battery_mv"], told["free_blocks"]) == ("EC600U", 3812, 41)
     assert told["update"] == {"version": 0, "note": ""}
     assert told["parked"] == told["queue"] == {"count": 0, "files": []}
-    assert told["restarts"] == []
+    assert (told["server"], told["restarts"]) == ("ftp.example.com:21", [])
 
 
 def test_what_is_not_known_is_null(make, flash):
