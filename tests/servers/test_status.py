@@ -234,6 +234,7 @@ def test_a_cut_leaves_the_old_status_or_the_new_one_and_a_good_cycle(world, ftpd
         assert status_on(ftpd)["boots"] in ((1, 2) if cut == "behind the rename" else (1,))
         proxy.clear_faults()
         assert manager.run_cycle().ok
+        proxy.wait_idle(IDLE_S)
     assert (status_on(ftpd)["boots"], status_on(ftpd)["cycle"]) == (2, 2)
     assert names_on(ftpd) == ["m1.json"]
 
