@@ -11,7 +11,7 @@ from tests.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
 from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
 from tests.servers.test_failover import Servers, down
-from tests.world import DEVICE, Mains
+from tests.world import DEVICE, FAST, Mains
 
 EVERY = 5
 SETTINGS = {"status.to": "status/{device}.json", "status.every": EVERY}
@@ -287,6 +287,24 @@ def test_a_short_status_never_gets_its_name(world):
         manager = world.manager(server, SETTINGS)
         assert manager.run_cycle().ok
         assert NAME not in server.files
+        assert manager.run_cycle().ok
+        assert told_by(server)["cycle"] == 2
+        assert list(server.files) == [NAME]
+
+
+def test_a_temp_name_that_the_server_keeps_locked_is_left_for_the_other_one_and_removed(world):
+    locked = []
+
+    def lock(session, name):
+        locked.append(name)
+        if name == locked[0]:
+            session.silence()
+        session.normal("STOR", name)
+
+    with Sane(override={"STOR": lock}) as server:
+        manager = world.manager(server, SETTINGS, speed=FAST)
+        assert manager.run_cycle().ok
+        server.files[locked[0]] = b"of the session that is gone"
         assert manager.run_cycle().ok
         assert told_by(server)["cycle"] == 2
         assert list(server.files) == [NAME]
