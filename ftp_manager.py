@@ -82,6 +82,7 @@ class FtpManager:
         self._power = power
         self._check_settings = check_settings
         self._trial = None  # of an update of code or settings that has not had its good cycle yet
+        self.waited_for = ""  # why the last cycle that had to wait did; set by the caller
         self.restart_reason = ""  # why the module has to be restarted after this cycle
         self._ledger = Ledger(self._files, LEDGER, randint(0, 0x3FFFFFFF))
         self._report = Report(self._log, self.on_event, self._is_alive)
@@ -99,6 +100,7 @@ class FtpManager:
         self._held_address = None  # of the link, when it was last seen to hold
         self._clock_set_ms = None  # uptime when a time server was asked last
         self._cycles = 0
+        self._uptime_ms = 0
         self.boots = 0
         self.bad_boots = 0  # boots without a good cycle, this one included
         self._last_good = 0
@@ -145,7 +147,24 @@ class FtpManager:
         )
         self._outbox.device = config["device.id"]
         self._outbox.boot = self.boots
+        self._status = self._make_status() if config["status.to"] else None
         self._ledger.rider = self._budget_entry if config["budget.day_bytes"] else None
+
+    def _make_status(self):
+        from app.sync.status import Status  # loaded where a status is wanted
+
+        return Status(
+            self._config,
+            self._files,
+            self._ledger,
+            self._report,
+            self._log,
+            self._link,
+            self._power,
+            self._clock,
+            self._buffer,
+            self._outbox,
+        )
 
     def on_event(self, kind, data):
         """Hears what happens, for a display or a lamp; override it. Must return soon and must not raise.
@@ -204,6 +223,9 @@ class FtpManager:
             "error": result.error_text,
             "ledger": self._ledger.lost,
             "update": self._report.update_note,
+            "uptime_s": self._uptime_ms // 1000,
+            "bytes_today": self._budget.now(),
+            "waited_for": self.waited_for,
         }
 
     def name(self):
@@ -466,7 +488,8 @@ class FtpManager:
             self._outbox.left.pop(self._ledger.server, ()),
         )
         session.open(server["host"], server["port"], server["talk_first"])
-        session.start_login(server["user"], server["password"], server["account"])
+        question = self._status.question("%s:%d" % (server["host"], server["port"])) if self._status else ""
+        session.start_login(server["user"], server["password"], server["account"], question)
         return "open"
 
     def _own_address(self):
@@ -515,6 +538,8 @@ class FtpManager:
                 clear_staged(self._files, mount_of(config["download.to"]))
         if config["update.from"] and not self._trial:  # one at a time
             self._take_update()
+        if self._status and self._status.run(self._session, self.status()):
+            self.waited_for = ""
         self._session.settle()
         return "fetched"
 

@@ -466,6 +466,9 @@ def check_all(data):
             problem = _why_odd(rule, verify)
             if problem:
                 problems.append("upload%s.%s" % ("[%d]" % i if isinstance(data.get("upload"), list) else "", problem))
+        problem = _why_no_status(config["status.to"], verify)
+        if problem:
+            problems.append("status.to: " + problem)
     if problems:
         raise ConfigError(problems)
     return config
@@ -480,6 +483,16 @@ def _check_twins(servers, problems):
             what = "server[%d]: is the same as server[%d]; leave one out, or if they are two, write an address for its name"
             problems.append(what % (i, seen.index(mark)))
         seen.append(mark)
+
+
+def _why_no_status(to, verify):
+    """None, or why there cannot be a status of that name."""
+    for i, name in enumerate(parse_template(to)):
+        if i % 2 and name not in ("device", "imei"):
+            return "must hold {device} and {imei} only"
+    if to and (to.endswith("/") or "{" not in to):
+        return "must name a file, another one for each module: with {device} or {imei} in it"
+    return "needs server.verify = size" if to and verify == "none" else None
 
 
 def _why_odd(rule, verify):

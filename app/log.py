@@ -2,7 +2,7 @@
 # would cost two block erases. Secrets are replaced before a line is printed or kept.
 
 LEVELS = ("debug", "info", "warning", "error")
-RING_LINES = 16  # 16 lines of 120 bytes are 2 kB
+RING_BYTES = 3072  # some 40 lines as they usually are, and no more memory where they are long
 LINE_BYTES = 240  # longer lines are cut: an error text may quote a server that talks a lot
 
 
@@ -13,6 +13,7 @@ class Log:
         self._clock = clock
         self._out = out
         self._ring = []
+        self._ring_bytes = 0
         self._secrets = ()
         self.has_errors = False
         self.set_level(level)
@@ -64,8 +65,9 @@ class Log:
             text = text % args
         text = self.redact(text)
         line = "%9.3f %-7s %s" % (self._clock.ticks_ms() / 1000, LEVELS[level], text[:LINE_BYTES])
-        if len(self._ring) >= RING_LINES:
-            self._ring.pop(0)
         self._ring.append(line)
+        self._ring_bytes += len(line)
+        while self._ring_bytes > RING_BYTES:
+            self._ring_bytes -= len(self._ring.pop(0))
         self.has_errors = self.has_errors or level == 3
         self._out(line)

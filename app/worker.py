@@ -216,6 +216,7 @@ class Worker:
                 if not self.waits_for:
                     break
                 self.log.info("no cycle now: %s", self.waits_for)
+                self.manager.waited_for = self.waits_for
                 left_ms = LOOK_MS
                 end_ms = self._up_ms + left_ms
             elif left_ms > 0 and self._up_ms >= next_look_ms and not self.is_paused and self.manager.state == "IDLE":

@@ -76,12 +76,24 @@ class UpLink:
     def has_changed(self):
         return False
 
+    def signal(self):
+        return 21
+
 
 class Mains:
     """The Power port of a module that nothing ever happens to."""
 
     def imei(self):
         return "860000000000000"
+
+    def about(self):
+        return "EC600U", "EC600UCNLBR03A01M08_OCPU_QPY"
+
+    def on_reason(self):
+        return 1
+
+    def battery_mv(self):
+        return 3812
 
     def feed(self):
         pass

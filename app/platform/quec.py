@@ -111,6 +111,10 @@ class Power:
         found = modem.getDevImei()
         return found if isinstance(found, str) else ""
 
+    def about(self):
+        """(model, version of the firmware), each "" while the modem does not tell it. Vendor page: modem.getDevModel."""
+        return tuple([x if isinstance(x, str) else "" for x in (modem.getDevModel(), modem.getDevFwVersion())])
+
     def restart(self):
         """Restart the module at once: flush and close first. Vendor page: misc.Power.powerRestart."""
         misc.Power.powerRestart()

@@ -81,6 +81,8 @@ class Control:
         self._is_asking = False  # something was sent since the last wait: the next wait is a round trip
         self._login = False  # the replies of the login are still to be read
         self._greeted_in = False
+        self._question = ""
+        self.answer = (0, "")  # to the question of the login
         self._peer = None
         self.welcome = ""
         self.login_reply = ""
@@ -293,8 +295,10 @@ class Control:
 
     # --- login
 
-    def start_login(self, user, password, account=""):
+    def start_login(self, user, password, account="", question=""):
         """Put the login and TYPE I in front of the next flight. Its replies are read and judged when that is answered.
+
+        `question` is one more command behind them, whose reply then is in `answer` and decides about nothing.
 
         With an `account` for ACCT the login is done at once, a command at a time: what follows it depends on the answers."""
         if not user:
@@ -307,7 +311,8 @@ class Control:
             self._login_slowly(user, password, account)
         else:
             self.post(["USER " + user, "PASS " + password])
-        self.post(protect + ["TYPE I"])
+        self._question = question
+        self.post(protect + ["TYPE I"] + ([question] if question else []))
 
     def _login_slowly(self, user, password, account):
         if self._awaited:
@@ -339,6 +344,8 @@ class Control:
         if code != 200:
             self._out_of_step("the login")
             raise ProtocolError(text, verb="TYPE", code=code)
+        if self._question:
+            self.answer = self._next()
 
     def _judge_password(self):
         code, text = self._next()

@@ -5,6 +5,8 @@ from app.errors import ADVICE, PARK
 LIST_ENTRIES = 8  # of each list in a result; on_event hears of all
 DATA_PATH_CYCLES = 3  # so many in a row that moved nothing and failed there are no accident
 PARKED = 64  # files kept as parked; beyond that the oldest gets another try
+SHOWN = 3  # of them are kept with path and reason, for the status
+REASON_BYTES = 120
 
 
 class Result:
@@ -21,6 +23,8 @@ class Result:
         self.up_count = self.up_bytes = 0
         self.down_count = self.down_bytes = 0
         self.skip_count = 0
+        self.waits = []  # (path, reason) of files that go in a later cycle
+        self.wait_count = 0
         self.retries = 0
         self.counts = None  # proto.control.Counts
         self.duration_ms = 0
@@ -71,6 +75,11 @@ class Report:
         self.alive = alive
         self._parked = {}  # key -> version; a new version of the file gets a new chance
         self._parked_order = []
+        self._shown = {}  # key -> (path, reason) of the first few
+        self._quiet = set()  # keys of what nobody has to know of
+        self.parked_changes = 0  # how often the set of parked files has changed
+        self.failure = None  # the last cycle that failed: (number, how many in a row, class, step, code, text, advice)
+        self._failed_cycles = 0  # in a row, before this one
         self._late = set()  # keys of files that the server does not take for now
         self._said = set()  # folders whose absence was told
         self.result = Result(0)
@@ -83,6 +92,7 @@ class Report:
             self._data_path_failures += 1
         else:
             self._data_path_failures = 0
+        self._failed_cycles = self._failed_cycles + 1 if result.error else 0
         self.result = Result(number)
         self.result.counts = counts
         return self.result
@@ -109,8 +119,9 @@ class Report:
         result.up_count += 1
         result.up_bytes += size
         self._late.discard(key)
-        if self._parked.pop(key, None) is not None:
+        if key in self._parked:
             self._parked_order.remove(key)
+            self._release(key)
         entry = (path, remote, size)
         _add(result.up, entry)
         self._log.info("sent %s to %s, %d bytes", path, remote, size)
@@ -155,7 +166,12 @@ class Report:
     def waiting(self, path, reason):
         """A file that goes in a later cycle, as its rule wants it."""
         self._log.debug("%s waits: %s", path, reason)
+        self._count_wait(path, reason)
         self._emit("wait", (path, reason))
+
+    def _count_wait(self, path, reason):
+        self.result.wait_count += 1
+        _add(self.result.waits, (path, reason[:REASON_BYTES]))
 
     def dropped(self, path, size, is_sent):
         """A file was removed to make room."""
@@ -172,11 +188,12 @@ class Report:
     def failed(self, direction, path, key, version, error):
         """One file failed: parked if it is the file's fault; otherwise the cycle has failed, and goes on with the others."""
         if error.action == PARK:
-            self.park(key, version)
+            self.park(key, version, path, error.text())
             self.skipped(direction, path, "parked: %s (%s)" % (error.text(), error.advice), error)
         else:
             if len(self._late) < PARKED:
                 self._late.add(key)
+            self._count_wait(path, error.text())
             self.skipped(direction, path, "later: " + error.text())
             self.trouble(error)
 
@@ -198,10 +215,14 @@ class Report:
             error.advice = ADVICE[425]
         self.result.error = error
         self.result.error_text = self._log.redact(str(error))
+        self.failure = (self.result.number, self._failed_cycles + 1) + self._words(error)
+
+    def _words(self, error):
+        text = self._log.redact(error.text())
+        return type(error).__name__, error.step or error.verb, error.code or 0, text, error.advice
 
     def _tell(self, error):
-        text = self._log.redact(error.text())
-        entry = (type(error).__name__, error.step or error.verb, error.code or 0, text, error.advice)
+        entry = self._words(error)
         _add(self.result.errors, entry)
         self._emit("error", entry)
 
@@ -221,16 +242,34 @@ class Report:
 
     def forget_refusals(self):
         """What one server refused, another one may take."""
-        self._parked = {}
-        self._parked_order = []
+        while self._parked_order:
+            self._release(self._parked_order.pop())
         self._late = set()
 
     def parked_count(self):
-        return len(self._parked)
+        return len(self._parked) - len(self._quiet)
 
-    def park(self, key, version):
+    def parked_files(self):
+        """(path, reason) of the first few."""
+        return [self._shown[key] for key in self._parked_order if key in self._shown]
+
+    def park(self, key, version, path="", reason=""):
+        """Leave a file alone until it has another version. Without a `path` nobody has to know."""
         if key not in self._parked:
             self._parked_order.append(key)
+            self.parked_changes += 1
             if len(self._parked_order) > PARKED:
-                self._parked.pop(self._parked_order.pop(0), None)
+                self._release(self._parked_order.pop(0))
         self._parked[key] = version
+        if not path:
+            self._quiet.add(key)
+            return
+        self._quiet.discard(key)
+        if key in self._shown or len(self._shown) < SHOWN:
+            self._shown[key] = (path, reason[:REASON_BYTES])
+
+    def _release(self, key):
+        del self._parked[key]
+        self._shown.pop(key, None)
+        self._quiet.discard(key)
+        self.parked_changes += 1

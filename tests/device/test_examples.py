@@ -99,7 +99,9 @@ def test_fleet_takes_what_was_signed_with_its_key_and_nothing_else(example, ferr
     ferry.put("data/measured.txt", b"12")
     ferry.sync()
     assert ferry.files() == {"a.txt": b"first", "data/measured.txt": b"12"}
-    assert ftpd.files("modules") == {IMEI + "/measured.txt": b"12"}
+    sent = ftpd.files("modules")
+    assert json.loads(sent.pop(f"status/{IMEI}.json"))["update"]["note"] == "1: in place"
+    assert sent == {IMEI + "/measured.txt": b"12"}
 
     (tmp_path / "site" / "a.txt").write_bytes(b"forged")
     publish_site()

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from app.config import check_all
 from ftp_manager import FtpManager
-from tests.world import DEVICE, FastClock, FastNet, StrictLog, UpLink, _FolderUos
+from tests.world import DEVICE, FastClock, FastNet, Mains, StrictLog, UpLink, _FolderUos
 
 _FILES = Path(__file__).resolve().parents[2] / "app" / "platform" / "files.py"
 
@@ -82,7 +82,7 @@ class World:
         self.net = _Net(speed)
         log = StrictLog(clock, "debug", self.lines.append)
         files = _files_over(self._uos)
-        return _Heard(hear, config, files, self.net, clock, UpLink(), log, lambda low, high: low, lambda: "")
+        return _Heard(hear, config, files, self.net, clock, UpLink(), log, lambda low, high: low, Mains())
 
     def power_off(self):
         """What the module held open is gone."""

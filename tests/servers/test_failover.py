@@ -20,7 +20,8 @@ class Servers:
     def __init__(self, world, servers, **sections):
         self.servers = servers
         self.world = world
-        self.manager = world.manager(servers[0], {"upload.mode": sections.pop("mode", "whole")}, FAST)
+        more = {key: value for key, value in sections.items() if "." in key}
+        self.manager = world.manager(servers[0], {"upload.mode": sections.pop("mode", "whole"), **more}, FAST)
         config = {**self.manager._config}
         data = {
             "server": [

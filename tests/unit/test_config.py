@@ -465,3 +465,26 @@ def test_what_has_to_be_proved_is_refused_without_proof(rule):
 )
 def test_rule_whose_settings_go_together_is_taken(rule):
     read(upload=rule)
+
+
+# --- the status
+
+
+@pytest.mark.parametrize("to", ["status/{date}.json", "{device}/{seq}", "{imei}{boot}.json", "{device}/{name}"])
+def test_the_name_of_a_status_stays_the_same(to):
+    assert "status.to" in (problem := problem_of(status={"to": to}))
+    assert "{device} and {imei} only" in problem
+
+
+@pytest.mark.parametrize("to", ["status.json", "status/{device}/"])
+def test_a_status_is_a_file_of_its_own_for_each_module(to):
+    assert "another one for each module" in problem_of(status={"to": to})
+
+
+def test_a_status_is_proved_like_any_file():
+    assert "status.to: needs server.verify = size" in problem_of(status={"to": "{device}"}, server={"verify": "none"})
+
+
+@pytest.mark.parametrize("to", ["", "{device}.json", "a/{device}/{imei}/status.json"])
+def test_good_names_of_a_status_are_taken(to):
+    assert read(status={"to": to})["status.to"] == to

@@ -3,7 +3,7 @@ import traceback
 
 import pytest
 
-from app.log import LEVELS, LINE_BYTES, RING_LINES, Log
+from app.log import LEVELS, LINE_BYTES, RING_BYTES, Log
 from tests.fakes import FakeClock
 
 
@@ -61,12 +61,13 @@ def test_a_text_without_arguments_is_not_formatted(log, out):
     assert out[0].endswith("100 % done, %s")
 
 
-def test_ring_keeps_the_last_lines_only(log):
-    for i in range(RING_LINES + 5):
-        log.info("line %d", i)
-    assert len(log.lines()) == RING_LINES
-    assert log.lines()[0].endswith("line 5")
-    assert log.lines()[-1].endswith(f"line {RING_LINES + 4}")
+@pytest.mark.parametrize("length", [10, 60, LINE_BYTES])
+def test_ring_keeps_as_many_of_the_last_lines_as_fit(log, out, length):
+    for i in range(RING_BYTES):
+        log.info("%s", f"{i} {'x' * length}")
+    kept = log.lines()
+    assert kept == out[-len(kept) :]
+    assert sum(map(len, kept)) <= RING_BYTES < sum(map(len, out[-len(kept) - 1 :]))
 
 
 def test_lines_are_a_copy(log):

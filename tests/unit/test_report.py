@@ -3,7 +3,7 @@ import pytest
 from app.errors import AuthError, PermReply, TempReply
 from app.log import Log
 from app.proto.control import Counts
-from app.sync.report import LIST_ENTRIES, PARKED, Report
+from app.sync.report import LIST_ENTRIES, PARKED, REASON_BYTES, SHOWN, Report
 from tests.fakes import FakeClock
 
 V1, V2 = b"version1", b"version2"
@@ -104,6 +104,66 @@ def test_parking_one_file_again_and_again_pushes_no_other_out(report):
         fail(report, b"again", b"%8d" % i)
     assert report.is_parked(b"first", V1)
     assert report.parked_count() == 2
+
+
+def test_parked_files_are_shown_with_their_last_reason_until_they_are_sent(report):
+    fail(report)
+    fail(report, digest=V2, error=PermReply("550 gone", verb="STOR", code=550))
+    assert report.parked_files() == [("/usr/a", "550 gone")]
+    send(report)
+    assert report.parked_files() == []
+
+
+def test_what_is_shown_of_parked_files_is_bounded(report):
+    for i in range(PARKED + SHOWN):
+        fail(report, b"%d" % i, error=PermReply("x" * 1000))
+        assert report.parked_files() == [("/usr/a", "x" * REASON_BYTES)] * min(i + 1, SHOWN)
+
+
+def test_changes_of_the_parked_set_are_counted_and_other_tries_are_not(report):
+    fail(report)
+    fail(report, digest=V2)
+    assert report.parked_changes == 1
+    send(report)
+    assert report.parked_changes == 2
+
+
+def test_what_one_server_refused_is_forgotten_as_a_whole(report):
+    fail(report)
+    report.park(b"quiet", V1)
+    report.forget_refusals()
+    assert (report.parked_count(), report.parked_files(), report.is_parked(b"key", V1)) == (0, [], False)
+    assert report.parked_changes == 4
+
+
+def test_what_nobody_has_to_know_of_is_left_alone_and_not_counted(report):
+    report.park(b"key", V1)
+    assert report.is_parked(b"key", V1)
+    assert (report.parked_count(), report.parked_files()) == (0, [])
+    fail(report)
+    assert report.parked_count() == 1
+
+
+def test_files_that_wait_are_counted_with_the_first_few_reasons(report):
+    for i in range(LIST_ENTRIES + 5):
+        report.waiting(f"/usr/{i}", "x" * 1000)
+    fail(report, error=TempReply("450 busy", verb="STOR", code=450))
+    result = report.result
+    assert result.wait_count == LIST_ENTRIES + 6
+    assert result.waits == [(f"/usr/{i}", "x" * REASON_BYTES) for i in range(LIST_ENTRIES)]
+    assert report.begin(2, None).wait_count == 0
+
+
+def test_the_last_failure_outlives_good_cycles_with_the_number_that_failed_in_a_row(report):
+    assert report.failure is None
+    report.fail(TempReply("421 a", verb="USER", code=421))
+    report.begin(2, None)
+    report.fail(AuthError("530 b", verb="PASS", code=530))
+    for number in (3, 4):
+        report.begin(number, None)
+        assert report.failure == (2, 2, "AuthError", "PASS", 530, "530 b", "check server.user and server.password")
+    report.trouble(TempReply("450 c", verb="STOR", code=450))
+    assert report.failure[:2] == (4, 1)
 
 
 def test_passing_failure_of_a_file_is_not_parked_and_fails_the_cycle(report):
