@@ -18,6 +18,7 @@ class Result:
         self.skipped = []  # (direction, path, reason)
         self.errors = []  # (class, step, code, text, advice)
         self.states = []  # (old, event, new)
+        self.parked = []  # (path, reason) of the last files that were parked, in this cycle or an earlier one
         self.up_count = self.up_bytes = 0
         self.down_count = self.down_bytes = 0
         self.skip_count = 0
@@ -83,7 +84,9 @@ class Report:
             self._data_path_failures += 1
         else:
             self._data_path_failures = 0
+        parked = self.result.parked
         self.result = Result(number)
+        self.result.parked = parked
         self.result.counts = counts
         return self.result
 
@@ -111,6 +114,7 @@ class Report:
         self._late.discard(key)
         if self._parked.pop(key, None) is not None:
             self._parked_order.remove(key)
+        self._forget_why(path)
         entry = (path, remote, size)
         _add(result.up, entry)
         self._log.info("sent %s to %s, %d bytes", path, remote, size)
@@ -120,6 +124,7 @@ class Report:
         result = self.result
         result.down_count += 1
         result.down_bytes += size
+        self._forget_why(remote)
         entry = (remote, path, size)
         _add(result.down, entry)
         self._log.info("fetched %s to %s, %d bytes", remote, path, size)
@@ -172,8 +177,11 @@ class Report:
     def failed(self, direction, path, key, version, error):
         """One file failed: parked if it is the file's fault; otherwise the cycle has failed, and goes on with the others."""
         if error.action == PARK:
+            reason = "%s (%s)" % (error.text(), error.advice)
             self.park(key, version)
-            self.skipped(direction, path, "parked: %s (%s)" % (error.text(), error.advice), error)
+            self._forget_why(path)
+            _add(self.result.parked, (path, self._log.redact(reason)))
+            self.skipped(direction, path, "parked: " + reason, error)
         else:
             if len(self._late) < PARKED:
                 self._late.add(key)
@@ -227,6 +235,9 @@ class Report:
 
     def parked_count(self):
         return len(self._parked)
+
+    def _forget_why(self, path):
+        self.result.parked = [entry for entry in self.result.parked if entry[0] != path]
 
     def park(self, key, version):
         if key not in self._parked:
