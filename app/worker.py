@@ -227,6 +227,8 @@ class Worker:
                     continue
                 next_look_ms = self.uptime_ms() + max(LOOK_MS, LOOK_SHARE * (self._up_ms - start_ms))
             self._sleep(SLICE_MS if self.is_paused else max(1, min(left_ms, SLICE_MS)))
+        if self.has_new_settings:  # and a cycle was wanted at once
+            self._take_settings()
         self.is_wanted = False
         self.waits_for = ""
 

@@ -111,6 +111,12 @@ def test_a_setting_counts_from_the_next_cycle_on(ferry, ftpd):
     assert [cycle["ok"] for cycle in boot.cycles] == [True, True]
 
 
+def test_a_setting_counts_in_a_cycle_that_is_wanted_at_once(ferry, ftpd):
+    ferry.put("a.txt", b"a")
+    beside(ferry, "f.set('upload.to', 'elsewhere'); f.sync()")
+    assert ftpd.files("elsewhere") == {"a.txt": b"a"}
+
+
 def test_a_bad_value_changes_nothing(ferry, ftpd):
     typed = "f.set('server.timeout_s', '5')"
     print_config = "print(open('/usr/config.json').read())"
