@@ -4,6 +4,7 @@ import gc
 
 import usys
 
+import app
 from app import VERSION
 from app.errors import ConfigError, StorageError
 from app.log import Log
@@ -15,24 +16,25 @@ CONFIG = "/usr/config.json"
 
 def new_settings(files, values):
     """config.json with `values` set by an update, as bytes; raises ConfigError. The memory that it takes is given back."""
-    from app.config import FROM_AFAR, TEXT_BYTES
-    from app.settings import changed
-
+    borrow_config()
     try:
+        from app.config import FROM_AFAR, TEXT_BYTES
+        from app.settings import changed
+
         foreign = [key for key in values if key not in FROM_AFAR]
         if foreign:
             raise ConfigError(["%s: not to be set from afar" % key for key in foreign])
         return changed(files.read(CONFIG, TEXT_BYTES), values)
     finally:
-        usys.modules.pop("app.settings", None)
         forget_config()
 
 
 def load_config(files, log):
     """The settings, or None after every problem was told."""
-    from app.config import TEXT_BYTES, parse
-
+    borrow_config()
     try:
+        from app.config import TEXT_BYTES, parse
+
         raw = files.read(CONFIG, TEXT_BYTES)
         if raw is None:
             raise ConfigError(["config.json is missing: copy it to /usr and fill in server.host"])
@@ -53,14 +55,25 @@ def load_config(files, log):
     return config
 
 
+def borrow_config():
+    """From here to forget_config() app.config and app.settings are this thread's alone: worker and console both load them, and
+    throw them away. Blocks while the other has them."""
+    if app.config_lock:
+        app.config_lock.acquire()
+
+
 def forget_config():
     """Give the memory of app.config back: 10 kB of texts that are needed again only when a setting is changed."""
-    import app
-
-    module = usys.modules.pop("app.config", None)
-    for name in dir(module):  # a forgotten pointer on the stack could keep the module, but not what was in it
-        setattr(module, name, None)
-    del app.config
+    try:
+        for name in ("settings", "config"):
+            module = usys.modules.pop("app." + name, None)
+            # A forgotten pointer on the stack could keep the module, but not what was in it.
+            for key in dir(module) if module else ():
+                setattr(module, key, None)
+            setattr(app, name, None)
+    finally:
+        if app.config_lock:
+            app.config_lock.release()
 
 
 def build(config, files, clock, log):
@@ -98,8 +111,6 @@ def make(told=""):
 
 def start(told=""):
     """Start the worker as the settings want it. In a thread: returns at once, and the REPL is free. Else blocks until it is stopped."""
-    import app
-
     worker = app.running = make(told)
     if worker is None:
         return
@@ -109,8 +120,9 @@ def start(told=""):
         max(4096, gc.mem_free() // 8)
     )  # the tighter, the sooner: garbage between what lives leaves only crumbs
     if worker.wants_thread():
-        from app.platform.quec import start_thread
+        from app.platform.quec import new_lock, start_thread
 
+        app.config_lock = new_lock()
         start_thread(worker.run_guarded)
     else:
         worker.run()

@@ -66,6 +66,8 @@ class Worker:
         self.has_new_settings = False
         self.wanted_restart = ""  # the reason
         self.waits_for = ""  # why no cycle begins although it is time
+        self.result = None  # of the last cycle
+        self._due_ms = 0  # uptime at which the next cycle is due
         self.configure(config)
 
     def configure(self, config):
@@ -123,7 +125,7 @@ class Worker:
     def turn(self):
         """A cycle, and what follows from it; returns the time to the next one in ms."""
         self._power.stay_awake()
-        result = self.manager.run_cycle(self.uptime_ms())
+        result = self.result = self.manager.run_cycle(self.uptime_ms())
         self.uptime_ms()
         pause_s = self._judge(result)
         self._power.may_sleep()
@@ -201,7 +203,7 @@ class Worker:
 
     def _rest(self, wait_ms):
         """Wait for the time, then for what must be given; or until somebody wants a cycle, a restart or the end."""
-        end_ms = self.uptime_ms() + wait_ms
+        self._due_ms = self.uptime_ms() + wait_ms
         look_ms = LOOK_MS
         next_look_ms = self._up_ms + look_ms
         self.waits_for = ""
@@ -210,7 +212,7 @@ class Worker:
                 return self.restart(self.wanted_restart)
             if self.has_new_settings:
                 self._take_settings()
-            left_ms = end_ms - self._up_ms
+            left_ms = self._due_ms - self._up_ms
             if left_ms <= 0 and not self.is_paused:
                 self.waits_for = self._why_not()
                 if not self.waits_for:
@@ -218,14 +220,16 @@ class Worker:
                 self.log.info("no cycle now: %s", self.waits_for)
                 self.manager.waited_for = self.waits_for
                 left_ms = LOOK_MS
-                end_ms = self._up_ms + left_ms
+                self._due_ms = self._up_ms + left_ms
             elif left_ms > 0 and self._up_ms >= next_look_ms and not self.is_paused and self.manager.state == "IDLE":
                 start_ms = self._up_ms
                 if self._is_full():
-                    end_ms = self._up_ms
+                    self._due_ms = self._up_ms
                     continue
                 next_look_ms = self.uptime_ms() + max(LOOK_MS, LOOK_SHARE * (self._up_ms - start_ms))
             self._sleep(SLICE_MS if self.is_paused else max(1, min(left_ms, SLICE_MS)))
+        if self.has_new_settings:  # and a cycle was wanted at once
+            self._take_settings()
         self.is_wanted = False
         self.waits_for = ""
 
@@ -267,3 +271,8 @@ class Worker:
     def sync(self):
         """Let a cycle begin now, whatever the schedule says."""
         self.is_wanted = True
+
+    def times(self):
+        """Seconds, as of the worker's last look at the clock: since it was made, to the next cycle, since the last good one (or None)."""
+        good_s = (self._up_ms - self._good_ms) // 1000 if self._good_ms else None
+        return self._up_ms // 1000, max(0, self._due_ms - self._up_ms) // 1000, good_s

@@ -168,6 +168,11 @@ def start_thread(function):
     _thread.start_new_thread(function, ())
 
 
+def new_lock():
+    """A lock between threads: acquire() blocks, release(). Vendor page: _thread."""
+    return _thread.allocate_lock()
+
+
 def seed():
     """Start the random numbers differently on every module and at every boot: a fleet must not wait in step."""
     own = uhashlib.sha256(("%s %d" % (modem.getDevImei(), utime.ticks_us())).encode()).digest()

@@ -20,6 +20,7 @@ class Result:
         self.skipped = []  # (direction, path, reason)
         self.errors = []  # (class, step, code, text, advice)
         self.states = []  # (old, event, new)
+        self.parked = []  # (path, reason) of the last files that were parked, in this cycle or an earlier one
         self.up_count = self.up_bytes = 0
         self.down_count = self.down_bytes = 0
         self.skip_count = 0
@@ -94,6 +95,7 @@ class Report:
             self._data_path_failures = 0
         self._failed_cycles = self._failed_cycles + 1 if result.error else 0
         self.result = Result(number)
+        self.result.parked = self.parked_files()
         self.result.counts = counts
         return self.result
 
@@ -131,6 +133,7 @@ class Report:
         result = self.result
         result.down_count += 1
         result.down_bytes += size
+        self._forget_why(remote)
         entry = (remote, path, size)
         _add(result.down, entry)
         self._log.info("fetched %s to %s, %d bytes", remote, path, size)
@@ -267,9 +270,11 @@ class Report:
         self._quiet.discard(key)
         if key in self._shown or len(self._shown) < SHOWN:
             self._shown[key] = (path, reason[:REASON_BYTES])
+            self.result.parked = self.parked_files()
 
     def _release(self, key):
         del self._parked[key]
         self._shown.pop(key, None)
         self._quiet.discard(key)
         self.parked_changes += 1
+        self.result.parked = self.parked_files()

@@ -12,7 +12,7 @@ _USR_FILES = (
     "q_init_fs.py",
     "config.json",
 )
-_OWN_FILES = ("main.py", "main.mpy", "ftp_manager.py", "ftp_manager.mpy")
+_OWN_FILES = ("main.py", "main.mpy", "ftp_manager.py", "ftp_manager.mpy", "ferry.py", "ferry.mpy")
 _USR_FOLDERS = (".updater", "app")
 STATE_FOLDER = ".ferry"  # on every mount; downloads are staged there, the ledger is in that of /usr
 TEMP_SUFFIX = ".part"

@@ -17,7 +17,7 @@ compiled = pytest.mark.skipif(sizes.compiler() is None, reason="PyPI has no mpy-
 
 def code_on_flash(module):
     """{name below /usr: content} of Ferry's code, whatever its form."""
-    found = [module.usr / "main.py", *module.usr.glob("ftp_manager.*"), *(module.usr / "app").rglob("*.*py")]
+    found = [module.usr / "main.py", *module.usr.glob("f*.*py"), *(module.usr / "app").rglob("*.*py")]
     return {path.relative_to(module.usr).as_posix(): path.read_bytes() for path in found}
 
 

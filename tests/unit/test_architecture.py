@@ -27,9 +27,9 @@ ERRORS, PURE, MIDDLE, DOOR, MANAGER, START, MAIN = range(7)
 
 def layer(module):
     """The rank of one of our modules; an import goes to a lower rank, or stays inside its own folder."""
-    if module == "main":
+    if module in ("main", "ferry"):
         return MAIN
-    if module in ("app.start", "app.console", "app.check"):
+    if module in ("app.start", "app.console", "app.check", "app.look", "app.keys"):
         return START
     if module == "ftp_manager":
         return MANAGER
@@ -43,7 +43,7 @@ def layer(module):
 
 
 def is_own(module):
-    return module.split(".")[0] in ("app", "ftp_manager", "main")
+    return module.split(".")[0] in ("app", "ftp_manager", "main", "ferry")
 
 
 def may_import(importer, imported):
@@ -74,8 +74,13 @@ def firmware_names(source):
     ]
 
 
-# What main.py may do at its top: it is run, not imported. ftp_manager.py has to look after the heap that it is compiled into.
-ALLOWED_CALLS = {"main": {"usys.path.append", "gc.threshold"}, "ftp_manager": {"gc.threshold"}}
+# What main.py may do at its top: it is run, not imported; and ferry.py, where main.py did not run. ftp_manager.py has to look
+# after the heap that it is compiled into.
+ALLOWED_CALLS = {
+    "main": {"usys.path.append", "gc.threshold"},
+    "ferry": {"usys.path.append", "gc.threshold"},
+    "ftp_manager": {"gc.threshold"},
+}
 
 
 def import_time_calls(source):

@@ -33,6 +33,17 @@ def refusal():
     return PermReply("553 no", verb="STOR", code=553)
 
 
+def test_why_files_are_parked_is_known_over_cycles_until_they_are_sent(report):
+    fail(report)
+    report.begin(2, Counts())
+    fail(report, digest=V2)
+    assert report.result.parked == [
+        ("/usr/a", "553 no (the server does not allow this name, or the account may not write there)")
+    ]
+    send(report)
+    assert report.result.parked == []
+
+
 def test_lists_are_bounded_and_counts_are_not(report, told):
     for _ in range(LIST_ENTRIES + 10):
         send(report)

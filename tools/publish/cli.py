@@ -55,7 +55,7 @@ Exit status: 0 published (or nothing to say against it, with --dry-run), 1 it di
 @click.option("--share", type=click.IntRange(0, 100), metavar="PERCENT", help="Only for so many of the modules.")
 @click.option("--delete", multiple=True, metavar="PATH", help="Remove this file on the modules. May be repeated.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a setting; JSON. May be repeated.")
-@click.option("--ferry", is_flag=True, help="Ferry's own code of this checkout, too: main.py, ftp_manager.py, app.")
+@click.option("--ferry", is_flag=True, help="Ferry's own code of this checkout, too: main.py, ftp_manager.py, ferry.py, app.")
 @click.option("--mpy", is_flag=True, help="With --ferry: compiled by mpy-cross 1.13.")
 @click.option(
     "--pack-below",

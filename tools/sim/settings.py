@@ -17,7 +17,7 @@ from app.config import SCHEMA  # noqa: E402  (needs the module's names first)
 ROWS = {row[0]: row for row in SCHEMA}
 
 # In /usr, never touched: Ferry's own files, and the firmware's.
-_OWN = ("app/", "main.py", "main.mpy", "ftp_manager.py", "ftp_manager.mpy", "config.json")
+_OWN = ("app/", "main.py", "main.mpy", "ftp_manager.py", "ftp_manager.mpy", "ferry.py", "ferry.mpy", "config.json")
 _FIRMWARE = (
     ".updater/",
     "system_config.json",
