@@ -1,0 +1,537 @@
+# Every hop from the SIM card to a file on the server, walked in order and told in a line each: for a person in front of a
+# module that sends nothing. Loaded when it is asked for, and given back afterwards.
+
+import gc
+
+import uhashlib
+import uio
+import usys
+
+from app.errors import KNOWN, Error, IntegrityError, LinkError, StorageError, TransportError
+from app.log import Log
+from app.sync.names import civil, render, whole
+from app.sync.rules import mount_of, temp_name
+
+LINK_WAIT_S = 10
+WEAK_SIGNAL = 10
+FILE_BYTES = 2048  # of the test file: two segments, because some ways lose the large ones only
+BUFFER_BYTES = 1024
+LIST_BYTES = 4096  # of a listing; that the data flow is seen by then
+TEXT_BYTES = 160  # of a server's reply in a line
+FILE_NAME = "check"
+OPENING = ("look-up", "connect", "greeting", "TLS", "login", "data connection")
+STORING = ("upload", "size", "rename", "delete")
+UPDATES = "updates"
+READY = (3, 1)
+
+_SILENT = "the host is down, or a firewall on the way drops server.port; does the SIM's plan reach this host?"
+# What a connect that fails tells about the way: nobody there, nobody listening, no way.
+_CONNECT_ADVICE = {
+    11: _SILENT,
+    110: _SILENT,
+    111: "the host is there, but nothing listens: is the FTP server running, is server.port right?",
+    113: "the network has no way to this host: check server.host and the APN",
+}
+_NO_GREETING = "what listens there is no plain FTP server: check server.port; does it want server.tls = implicit?"
+_NO_TLS = "does server.tls fit the port? implicit is TLS from the first byte (often 990), explicit begins in clear (21)"
+_NO_SIZE = "without SIZE nothing can be proved: switch it on there; for a drop box set server.verify to none"
+_FAULT = "a fault in Ferry; please report this line"
+
+
+class _Ear(Log):
+    """Collects errors in place of printing them."""
+
+    def __init__(self, clock):
+        Log.__init__(self, clock)
+        self.heard = []
+
+    def _write(self, level, text, args):
+        if level == 3:
+            self.heard.append(self.redact(text % args))
+
+
+class _Told:
+    """The lines. A step returns what is good to know, with advice beside it if that only matters sometimes, or raises."""
+
+    def __init__(self, out, redact):
+        self._out = out
+        self._redact = redact
+        self.wrong_count = 0
+
+    def line(self, mark, hop, text, advice=""):
+        self._out(self._redact("%-5s %-16s %s" % (mark, hop, text.replace("\n", " ")[:TEXT_BYTES])))
+        if advice:
+            self.more(advice)
+
+    def more(self, text):
+        self._out(self._redact("      " + text))
+
+    def skipped(self, hops, why="not tried"):
+        for hop in hops:
+            self.line("-", hop, why)
+
+    def wrong(self, hop, text, advice):
+        self.wrong_count += 1
+        self.line("WRONG", hop, text, advice)
+
+    def step(self, hop, step, *args):
+        """True if the hop works."""
+        try:
+            found = step(*args)
+        except KNOWN as e:
+            self.wrong(hop, e.text(), e.advice)
+            return False
+        except Exception as e:  # whatever it is, the other hops are walked
+            gc.collect()
+            self.wrong(hop, "%s: %s" % (type(e).__name__, e), _FAULT)
+            return False
+        if isinstance(found, tuple):
+            self.line("note", hop, found[0], found[1])
+        else:
+            self.line("ok", hop, found)
+        return True
+
+    def steps(self, steps):
+        """One after the other, until one fails: those behind it are not tried."""
+        for i, (hop, step) in enumerate(steps):
+            if not self.step(hop, step):
+                self.skipped([later for later, _ in steps[i + 1 :]])
+                return False
+        return True
+
+
+class _Module:
+    """SIM card, registration, data call, flash, clock, watchdog."""
+
+    def __init__(self, config, told, files, clock, link, probe):
+        self._config = config
+        self._told = told
+        self._files = files
+        self._clock = clock
+        self._link = link
+        self._probe = probe
+        self._state = None
+
+    def link(self):
+        """True if there is a data call."""
+        told = self._told
+        is_up = told.steps((("SIM", self._sim), ("registration", self._registration), ("data call", self._data_call)))
+        told.step("signal", self._signal)
+        return is_up
+
+    def _at(self, stage):
+        """Raise LinkError if the link stands at this stage."""
+        if self._state[0] == stage and self._state != READY:
+            from app.platform.states import explain
+
+            what, advice = explain(stage, self._state[1])
+            raise LinkError(what, advice=advice)
+
+    def _sim(self):
+        self._state = self._link.state(LINK_WAIT_S)
+        self._at(1)
+        return self._probe.card()
+
+    def _registration(self):
+        self._at(2)
+        return self._probe.network()
+
+    def _data_call(self):
+        self._at(3)
+        address = self._link.address()
+        servers = self._probe.dns_servers(address)
+        if not servers:
+            return address + ", no DNS server", "only an address as server.host works; ask the operator"
+        return address + ", DNS " + " ".join(servers)
+
+    def _signal(self):
+        found = self._link.signal()
+        if found is not None and found >= WEAK_SIGNAL:
+            return "%d of 31" % found
+        return "not known" if found is None else "%d of 31" % found, LinkError.advice
+
+    def rest(self, is_running):
+        for mount in self._mounts():
+            self._told.step("flash " + mount, self._room, mount)
+        self._told.step("clock", self._time)
+        if self._config is None or not self._config["run.watchdog_s"]:
+            self._told.skipped(("watchdog",), "off" if self._config else "not tried")
+        else:
+            self._told.step("watchdog", self._watchdog, is_running)
+
+    def _mounts(self):
+        mounts = ["/usr"]
+        for rule in self._config["upload"] if self._config else ():
+            if rule["from"] and mount_of(rule["from"]) not in mounts:
+                mounts.append(mount_of(rule["from"]))
+        return mounts
+
+    def _room(self, mount):
+        free = self._files.free_blocks(mount)
+        reserve = self._config["storage.reserve_blocks"] if self._config else 0
+        if free <= reserve:
+            raise StorageError("%d blocks of 4 KiB are free" % free)
+        return "%d blocks of 4 KiB are free" % free
+
+    def _time(self):
+        seconds = self._clock.seconds()
+        if seconds is None:
+            return "not set", "the network has not told it; {date} in upload.to waits for it: set clock.source to ntp"
+        date, time = civil(seconds)
+        return "%s %s UTC" % (date, time.replace("-", ":"))
+
+    def _watchdog(self, is_running):
+        period_s = self._config["run.watchdog_s"]
+        if self._probe.has_watchdog(period_s, is_running):
+            return "%d s" % period_s
+        return "none on this module", "a Ferry that hangs stays so until the power goes"
+
+
+class _Server:
+    """Look-up, connect, greeting, TLS, login, data connection, a test file, the manifest."""
+
+    def __init__(self, config, server, device, imei, told, net, clock, link, probe):
+        self._config = config
+        self._server = server
+        self._told = told
+        self._net = net
+        self._clock = clock
+        self._link = link
+        self._probe = probe
+        self._values = {"device": device, "imei": imei}
+        self._digest = uhashlib.sha256(("%s %d" % (device, clock.ticks_ms())).encode()).digest()
+        self._session = None
+        self._facts = None
+        self._counts = None
+        self._error = None  # of opening
+        self._failed = ""  # the hop where it happened
+        self._left = []  # names on the server that have to go
+        self._made = []  # folders there that have to go
+
+    def walk(self):
+        """Walk all hops; returns what they cost, app.proto.control.Counts."""
+        from app.proto.control import Counts, Facts
+
+        self._counts = Counts()
+        self._facts = Facts()
+        self._facts.flights = False  # one command at a time: each reply belongs to its hop
+        told = self._told
+        steps = [(hop, lambda hop=hop: self._opened(hop)) for hop in self._order()]
+        try:
+            is_open = told.steps(steps + [("login", self._login), ("data connection", self._data)])
+            for folder in self._folders():
+                if is_open:
+                    self._store(folder)
+                else:
+                    told.skipped(STORING)
+            if not self._config["update.from"]:
+                told.skipped((UPDATES,), "update.from is empty")
+            elif self._is_alive():
+                told.step(UPDATES, self._updates)
+            else:
+                told.skipped((UPDATES,))
+            self._tidy()
+        finally:
+            if self._session:
+                self._session.say_goodbye()
+        return self._counts
+
+    # --- opening
+
+    def _order(self):
+        """The hops of opening as they follow each other here."""
+        if self._server["tls"] == "implicit":
+            return "look-up", "connect", "TLS", "greeting"
+        return "look-up", "connect", "greeting", "TLS"
+
+    def _open(self):
+        from app.proto.session import Session
+
+        server = self._server
+        session = self._session = Session(
+            self._net,
+            self._clock,
+            server["timeout_s"],
+            self._facts,
+            self._counts,
+            None,
+            server["tls"],
+            server["tls_pin"],
+            (lambda: server["active_host"] or self._link.address()) if server["mode"] == "active" else None,
+        )
+        session.open(server["host"], server["port"])
+
+    def _opened(self, hop):
+        """The first hop opens, and all of them tell how far that got."""
+        if self._session is None:
+            try:
+                self._open()
+            except KNOWN as e:
+                self._error, self._failed = e, self._hop_of(e)
+        if hop == self._failed:
+            self._advise(hop)
+            raise self._error
+        server = self._server
+        if hop == "look-up":
+            return self._probe.look_up(server["host"], server["port"])
+        if hop == "connect":
+            return "port %d" % server["port"]
+        if hop == "greeting":
+            return self._session.welcome
+        return "off, as server.tls says" if server["tls"] == "off" else server["tls"]
+
+    def _hop_of(self, error):
+        if error.step in ("dns", "connect"):
+            return "look-up" if error.step == "dns" else "connect"
+        if self._server["tls"] == "implicit":
+            return "TLS" if error.verb == "TLS" else "greeting"
+        return "TLS" if self._session.welcome else "greeting"
+
+    def _advise(self, hop):
+        """What the class of an error cannot know: at which hop it means what."""
+        error = self._error
+        if not isinstance(error, TransportError):
+            return
+        if hop == "connect":
+            error.advice = _CONNECT_ADVICE.get(error.args[0], error.advice)
+        elif hop != "look-up":
+            error.advice = _NO_TLS if hop == "TLS" else _NO_GREETING
+
+    def _login(self):
+        server = self._server
+        self._session.start_login(server["user"], server["password"], server["account"])
+        self._session.settle()
+        return "as " + (server["user"] or "anonymous")
+
+    def _is_alive(self):
+        return self._session is not None and self._session.is_open()
+
+    # --- the data connection
+
+    def _data(self):
+        try:
+            return self._list()
+        except KNOWN as e:
+            if self._is_alive() or self._facts.epsv or self._server["mode"] == "active":
+                raise
+            why = e
+        self._open()  # some firewalls let only the ports of PASV through; Ferry finds that out by itself
+        self._login()
+        return self._list() + "; not EPSV: " + why.text(), why.advice
+
+    def _list(self):
+        """A listing of the first folder that counts, or the beginning of it."""
+        session = self._session
+        folder = (self._folders() + [self._config["download.from"]])[0].rstrip("/")
+        how = ""
+        session.post_transfer([], "NLST " + folder if folder else "NLST")
+        try:
+            session.open_data()
+            session.receive_blocks(len, at_most=LIST_BYTES)
+            session.finish()
+        except IntegrityError:
+            session.abandon_transfer()  # more names than are needed to see that they come
+        except Error as e:
+            if not session.is_open() or e.code not in (450, 550):
+                raise
+            how = "; " + e.text()  # there is no such folder yet, or it may not be listed
+        return ("active" if self._server["mode"] == "active" else "EPSV" if self._facts.epsv else "PASV") + how
+
+    # --- the test file
+
+    def _folders(self):
+        """Where uploads go, as far as it is the same for all files of a rule; each ends in "/" or is empty."""
+        found = []
+        for rule in self._config["upload"]:
+            if rule["from"]:
+                text = ""
+                for i, piece in enumerate(whole(rule["to"])):
+                    if i % 2 and piece not in self._values:
+                        break
+                    text += self._values[piece] if i % 2 else piece
+                folder = render([text[: text.rfind("/") + 1]], {})
+                if folder and folder != "/":
+                    folder += "/"
+                if folder not in found:
+                    found.append(folder)
+        return found
+
+    def _store(self, folder):
+        told = self._told
+        temp, moved = [temp_name(folder + FILE_NAME, self._digest, attempt) for attempt in (0, 1)]
+        has_proof = self._server["verify"] == "size"
+        is_stored = self._is_alive() and told.step("upload", self._upload, folder, temp)
+        steps = (
+            ("size", self._size, temp),
+            ("rename", self._rename, temp, moved),
+            ("delete", self._delete, has_proof),
+        )
+        for step in steps:
+            hop = step[0]
+            if not is_stored or not self._is_alive():
+                told.skipped((hop,))
+            elif not has_proof and hop != "delete":
+                told.skipped((hop,), "server.verify is none")
+            else:
+                told.step(*step)
+
+    def _upload(self, folder, temp):
+        session = self._session
+        self._make(folder)
+        raw = self._digest * (FILE_BYTES // len(self._digest))
+        session.post_transfer([], "STOR " + temp)
+        self._left.append(temp)
+        try:
+            session.open_data()
+            session.send_blocks(uio.BytesIO(raw), FILE_BYTES, bytearray(BUFFER_BYTES))
+            session.finish()
+        except Error as e:
+            if not session.has_begun():
+                self._left.remove(temp)
+            if e.code not in (426, 451) or not session.is_open():  # with those the size decides
+                raise
+        return "%d bytes to %s" % (FILE_BYTES, temp)
+
+    def _make(self, folder):
+        """What is missing of the folder. A refusal may mean that it is there: what counts is whether the file arrives."""
+        at = folder.find("/", 1)
+        while at > 0:
+            self._session.post(["MKD " + folder[:at]])
+            if self._session.reply()[0] == 257:
+                self._made.append(folder[:at])
+            at = folder.find("/", at + 1)
+
+    def _size(self, temp):
+        from app.proto.parse import parse_size
+
+        self._session.post(["SIZE " + temp])
+        try:
+            found = parse_size(self._session.demand())
+        except Error as e:
+            if e.code in (500, 502, 504):
+                e.advice = _NO_SIZE
+            raise
+        if found != FILE_BYTES:
+            raise IntegrityError("the server holds %d of %d bytes" % (found, FILE_BYTES))
+        return "%d bytes" % found
+
+    def _rename(self, temp, moved):
+        session = self._session
+        session.post(["RNFR " + temp])
+        session.demand()
+        self._left.append(moved)
+        session.post(["RNTO " + moved])
+        try:
+            session.demand()
+        except Error:
+            self._left.remove(moved)
+            raise
+        self._left.remove(temp)
+        return "to " + moved
+
+    def _delete(self, is_needed):
+        name = self._left[-1]
+        self._session.post(["DELE " + name])
+        try:
+            self._session.demand()
+        except Error as e:
+            if is_needed:
+                raise
+            return e.text(), "a drop box may be so; the file stays there"
+        self._left.remove(name)
+        return name
+
+    def _tidy(self):
+        """Remove what is left of a walk that failed, and name what cannot be removed."""
+        for name in self._left:
+            if not self._is_removed("DELE " + name):
+                self._told.more("left on the server: " + name)
+        while self._made:
+            self._is_removed("RMD " + self._made.pop())
+
+    def _is_removed(self, command):
+        if not self._is_alive():
+            return False
+        try:
+            self._session.abandon_transfer()
+            self._session.post([command])
+            return self._session.reply()[0] < 400
+        except KNOWN:
+            return False  # the session died; the caller tells what stays
+
+    # --- updates
+
+    def _updates(self):
+        folder = self._config["update.from"].rstrip("/")
+        self._session.post(["SIZE " + folder + "/manifest"])
+        code, text = self._session.reply()
+        if code != 213:
+            return text, "no manifest in %s: nothing is published there yet, or update.from is wrong" % folder
+        if self._config["update.key"]:
+            return "a manifest; signatures are checked"
+        return "a manifest; unsigned ones are taken, update.key is empty"
+
+
+def _servers(config):
+    """The settings of each server, without their prefix."""
+    if "servers" in config:
+        return config["servers"]
+    return [{key[7:]: value for key, value in config.items() if key.startswith("server.")}]
+
+
+def check(worker=None, out=print):
+    """Walk every hop and tell each in a line to `out`; True if nothing is wrong. With a `worker` its settings count, else config.json.
+
+    Blocks for some seconds, and for some time-outs where something is wrong. Raises nothing but KeyboardInterrupt."""
+    try:
+        return _check(worker, out)
+    except Exception as e:
+        gc.collect()
+        out("WRONG check: %s: %s" % (type(e).__name__, e))
+        return False
+    finally:
+        for name in ("app.platform.probe", "app.platform.states"):
+            usys.modules.pop(name, None)
+        gc.collect()
+
+
+def _check(worker, out):
+    from app import running
+    from app.platform import probe, quec
+    from app.platform.clock import Clock
+    from app.platform.files import Files
+    from app.platform.sockets import Net
+    from app.start import load_config
+
+    clock, files, link = Clock(), Files(), quec.Link()
+    if running.worker and running.worker.is_running:
+        worker = running.worker  # whose watchdog must not be stopped
+    ear = _Ear(clock)
+    told = _Told(out, ear.redact)
+    config = worker._config if worker else load_config(files, ear)
+    imei = quec.Power().imei()
+    device = config and (config["device.id"] or imei)
+    if config is None:
+        told.wrong("settings", ear.heard[0], ear.heard[-1])
+        for text in ear.heard[1:-1]:
+            told.more(text)
+    elif not device:
+        told.wrong("settings", "the modem does not tell its IMEI", "set device.id, or restart the module")
+    else:
+        told.line("ok", "settings", "device " + device)
+    module = _Module(config, told, files, clock, link, probe)
+    is_up = module.link()
+    trips = 0
+    for server in _servers(config) if device else ():
+        out("server %s:%d" % (server["host"], server["port"]))
+        ear.set_secrets([server["password"], server["account"], config["update.key"]])
+        if is_up:
+            walk = _Server(config, server, device, imei, told, Net(quec.randint), clock, link, probe)
+            trips += walk.walk().round_trips
+        else:
+            told.skipped(OPENING + STORING + (UPDATES,))
+    if not device:
+        told.skipped(OPENING + STORING + (UPDATES,))
+    module.rest(worker is not None and worker.is_running)
+    out("%d wrong" % told.wrong_count if told.wrong_count else "all is well, after %d round trips" % trips)
+    return not told.wrong_count
