@@ -59,7 +59,8 @@ class _Told:
         self.wrong_count = 0
 
     def line(self, mark, hop, text, advice=""):
-        self._out(self._redact("%-5s %-16s %s" % (mark, hop, text.replace("\n", " ")[:TEXT_BYTES])))
+        text = self._redact(text.replace("\n", " "))
+        self._out("%-5s %-16s %s" % (mark, hop, text[:TEXT_BYTES]))
         if advice:
             self.more(advice)
 
@@ -317,14 +318,24 @@ class _Server:
             why = e
         self._open()  # some firewalls let only the ports of PASV through; Ferry finds that out by itself
         self._login()
-        return self._list() + "; not EPSV: " + why.text(), why.advice
+        self._list()
+        return "by PASV only; EPSV: " + why.text(), why.advice
 
     def _list(self):
-        """A listing of the first folder that counts, or the beginning of it."""
-        session = self._session
+        """A listing of the folder that counts; of the first one there is where that is missing or may not be listed."""
         folder = (self._folders() + [self._config["download.from"]])[0].rstrip("/")
-        how = ""
-        session.post_transfer([], "NLST " + folder if folder else "NLST")
+        text = "active" if self._server["mode"] == "active" else "passive"
+        for command in ("NLST " + folder, "NLST") if folder else ("NLST",):
+            refusal = self._refusal(command)
+            if not refusal:
+                break
+            text += "; " + refusal
+        return text
+
+    def _refusal(self, command):
+        """ "" if the listing came, or the beginning of it; or why this folder has none."""
+        session = self._session
+        session.post_transfer([], command)
         try:
             session.open_data()
             session.receive_blocks(len, at_most=LIST_BYTES)
@@ -334,8 +345,8 @@ class _Server:
         except Error as e:
             if not session.is_open() or e.code not in (450, 550):
                 raise
-            how = "; " + e.text()  # there is no such folder yet, or it may not be listed
-        return ("active" if self._server["mode"] == "active" else "EPSV" if self._facts.epsv else "PASV") + how
+            return e.text()
+        return ""
 
     # --- the test file
 
@@ -361,6 +372,8 @@ class _Server:
         temp, moved = [temp_name(folder + FILE_NAME, self._digest, attempt) for attempt in (0, 1)]
         has_proof = self._server["verify"] == "size"
         is_stored = self._is_alive() and told.step("upload", self._upload, folder, temp)
+        if not is_stored and (self._ask("DELE " + temp) < 400 or self._ask("SIZE " + temp) == 550):
+            self._left.remove(temp)  # there is nothing of it
         steps = (
             ("size", self._size, temp),
             ("rename", self._rename, temp, moved),
@@ -377,17 +390,15 @@ class _Server:
 
     def _upload(self, folder, temp):
         session = self._session
+        self._left.append(temp)
         self._make(folder)
         raw = self._digest * (FILE_BYTES // len(self._digest))
         session.post_transfer([], "STOR " + temp)
-        self._left.append(temp)
         try:
             session.open_data()
             session.send_blocks(uio.BytesIO(raw), FILE_BYTES, bytearray(BUFFER_BYTES))
             session.finish()
         except Error as e:
-            if not session.has_begun():
-                self._left.remove(temp)
             if e.code not in (426, 451) or not session.is_open():  # with those the size decides
                 raise
         return "%d bytes to %s" % (FILE_BYTES, temp)
@@ -444,20 +455,21 @@ class _Server:
     def _tidy(self):
         """Remove what is left of a walk that failed, and name what cannot be removed."""
         for name in self._left:
-            if not self._is_removed("DELE " + name):
+            if self._ask("DELE " + name) >= 400:
                 self._told.more("left on the server: " + name)
         while self._made:
-            self._is_removed("RMD " + self._made.pop())
+            self._ask("RMD " + self._made.pop())
 
-    def _is_removed(self, command):
-        if not self._is_alive():
-            return False
-        try:
-            self._session.abandon_transfer()
-            self._session.post([command])
-            return self._session.reply()[0] < 400
-        except KNOWN:
-            return False  # the session died; the caller tells what stays
+    def _ask(self, command):
+        """The code of the reply; that of a closed session where there is none."""
+        if self._is_alive():
+            try:
+                self._session.abandon_transfer()
+                self._session.post([command])
+                return self._session.reply()[0]
+            except KNOWN:
+                pass  # as if it had been closed before
+        return 421
 
     # --- updates
 
@@ -483,16 +495,21 @@ def check(worker=None, out=print):
     """Walk every hop and tell each in a line to `out`; True if nothing is wrong. With a `worker` its settings count, else config.json.
 
     Blocks for some seconds, and for some time-outs where something is wrong. Raises nothing but KeyboardInterrupt."""
+    threshold = gc.threshold() if hasattr(gc, "threshold") else 0
     try:
+        if threshold:
+            gc.threshold(8192)  # what is compiled now must not leave the heap in pieces
         return _check(worker, out)
     except Exception as e:
         gc.collect()
-        out("WRONG check: %s: %s" % (type(e).__name__, e))
+        out("WRONG %-16s %s: %s" % ("check", type(e).__name__, e))
         return False
     finally:
         for name in ("app.platform.probe", "app.platform.states"):
             usys.modules.pop(name, None)
         gc.collect()
+        if threshold:
+            gc.threshold(threshold)
 
 
 def _check(worker, out):
