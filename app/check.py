@@ -4,25 +4,18 @@
 import gc
 
 import uhashlib
-import uio
 import usys
 
-from app.errors import KNOWN, Error, IntegrityError, LinkError, StorageError, TransportError
+from app.errors import KNOWN, Error, IntegrityError, TransportError
 from app.log import Log
-from app.sync.names import civil, render, whole
-from app.sync.rules import mount_of, temp_name
+from app.sync.names import render, whole
 
-LINK_WAIT_S = 10
-WEAK_SIGNAL = 10
-FILE_BYTES = 2048  # of the test file: two segments, because some ways lose the large ones only
-BUFFER_BYTES = 1024
 LIST_BYTES = 4096  # of a listing; that the data flow is seen by then
 TEXT_BYTES = 160  # of a server's reply in a line
-FILE_NAME = "check"
 OPENING = ("look-up", "connect", "greeting", "TLS", "login", "data connection")
 STORING = ("upload", "size", "rename", "delete")
 UPDATES = "updates"
-READY = (3, 1)
+LOADED = ("app.platform.hops", "app.platform.probe", "app.platform.states", "app.sync.testfile")  # for this alone
 
 _SILENT = "the host is down, or a firewall on the way drops server.port; does the SIM's plan reach this host?"
 # What a connect that fails tells about the way: nobody there, nobody listening, no way.
@@ -34,7 +27,6 @@ _CONNECT_ADVICE = {
 }
 _NO_GREETING = "what listens there is no plain FTP server: check server.port; does it want server.tls = implicit?"
 _NO_TLS = "does server.tls fit the port? implicit is TLS from the first byte (often 990), explicit begins in clear (21)"
-_NO_SIZE = "without SIZE nothing can be proved: switch it on there; for a drop box set server.verify to none"
 _FAULT = "a fault in Ferry; please report this line"
 
 
@@ -101,93 +93,6 @@ class _Told:
         return True
 
 
-class _Module:
-    """SIM card, registration, data call, flash, clock, watchdog."""
-
-    def __init__(self, config, told, files, clock, link, probe):
-        self._config = config
-        self._told = told
-        self._files = files
-        self._clock = clock
-        self._link = link
-        self._probe = probe
-        self._state = None
-
-    def link(self):
-        """True if there is a data call."""
-        told = self._told
-        is_up = told.steps((("SIM", self._sim), ("registration", self._registration), ("data call", self._data_call)))
-        told.step("signal", self._signal)
-        return is_up
-
-    def _at(self, stage):
-        """Raise LinkError if the link stands at this stage."""
-        if self._state[0] == stage and self._state != READY:
-            from app.platform.states import explain
-
-            what, advice = explain(stage, self._state[1])
-            raise LinkError(what, advice=advice)
-
-    def _sim(self):
-        self._state = self._link.state(LINK_WAIT_S)
-        self._at(1)
-        return self._probe.card()
-
-    def _registration(self):
-        self._at(2)
-        return self._probe.network()
-
-    def _data_call(self):
-        self._at(3)
-        address = self._link.address()
-        servers = self._probe.dns_servers(address)
-        if not servers:
-            return address + ", no DNS server", "only an address as server.host works; ask the operator"
-        return address + ", DNS " + " ".join(servers)
-
-    def _signal(self):
-        found = self._link.signal()
-        if found is not None and found >= WEAK_SIGNAL:
-            return "%d of 31" % found
-        return "not known" if found is None else "%d of 31" % found, LinkError.advice
-
-    def rest(self, is_running):
-        for mount in self._mounts():
-            self._told.step("flash " + mount, self._room, mount)
-        self._told.step("clock", self._time)
-        if self._config is None or not self._config["run.watchdog_s"]:
-            self._told.skipped(("watchdog",), "off" if self._config else "not tried")
-        else:
-            self._told.step("watchdog", self._watchdog, is_running)
-
-    def _mounts(self):
-        mounts = ["/usr"]
-        for rule in self._config["upload"] if self._config else ():
-            if rule["from"] and mount_of(rule["from"]) not in mounts:
-                mounts.append(mount_of(rule["from"]))
-        return mounts
-
-    def _room(self, mount):
-        free = self._files.free_blocks(mount)
-        reserve = self._config["storage.reserve_blocks"] if self._config else 0
-        if free <= reserve:
-            raise StorageError("%d blocks of 4 KiB are free" % free)
-        return "%d blocks of 4 KiB are free" % free
-
-    def _time(self):
-        seconds = self._clock.seconds()
-        if seconds is None:
-            return "not set", "the network has not told it; {date} in upload.to waits for it: set clock.source to ntp"
-        date, time = civil(seconds)
-        return "%s %s UTC" % (date, time.replace("-", ":"))
-
-    def _watchdog(self, is_running):
-        period_s = self._config["run.watchdog_s"]
-        if self._probe.has_watchdog(period_s, is_running):
-            return "%d s" % period_s
-        return "none on this module", "a Ferry that hangs stays so until the power goes"
-
-
 class _Server:
     """Look-up, connect, greeting, TLS, login, data connection, a test file, the manifest."""
 
@@ -206,8 +111,6 @@ class _Server:
         self._counts = None
         self._error = None  # of opening
         self._failed = ""  # the hop where it happened
-        self._left = []  # names on the server that have to go
-        self._made = []  # folders there that have to go
 
     def walk(self):
         """Walk all hops; returns what they cost, app.proto.control.Counts."""
@@ -221,7 +124,7 @@ class _Server:
         try:
             is_open = told.steps(steps + [("login", self._login), ("data connection", self._data)])
             for folder in self._folders():
-                if is_open:
+                if is_open and self._is_alive():
                     self._store(folder)
                 else:
                     told.skipped(STORING)
@@ -231,7 +134,6 @@ class _Server:
                 told.step(UPDATES, self._updates)
             else:
                 told.skipped((UPDATES,))
-            self._tidy()
         finally:
             if self._session:
                 self._session.say_goodbye()
@@ -368,108 +270,9 @@ class _Server:
         return found
 
     def _store(self, folder):
-        told = self._told
-        temp, moved = [temp_name(folder + FILE_NAME, self._digest, attempt) for attempt in (0, 1)]
-        has_proof = self._server["verify"] == "size"
-        is_stored = self._is_alive() and told.step("upload", self._upload, folder, temp)
-        if not is_stored and (self._ask("DELE " + temp) < 400 or self._ask("SIZE " + temp) == 550):
-            self._left.remove(temp)  # there is nothing of it
-        steps = (
-            ("size", self._size, temp),
-            ("rename", self._rename, temp, moved),
-            ("delete", self._delete, has_proof),
-        )
-        for step in steps:
-            hop = step[0]
-            if not is_stored or not self._is_alive():
-                told.skipped((hop,))
-            elif not has_proof and hop != "delete":
-                told.skipped((hop,), "server.verify is none")
-            else:
-                told.step(*step)
+        from app.sync.testfile import TestFile
 
-    def _upload(self, folder, temp):
-        session = self._session
-        self._left.append(temp)
-        self._make(folder)
-        raw = self._digest * (FILE_BYTES // len(self._digest))
-        session.post_transfer([], "STOR " + temp)
-        try:
-            session.open_data()
-            session.send_blocks(uio.BytesIO(raw), FILE_BYTES, bytearray(BUFFER_BYTES))
-            session.finish()
-        except Error as e:
-            if e.code not in (426, 451) or not session.is_open():  # with those the size decides
-                raise
-        return "%d bytes to %s" % (FILE_BYTES, temp)
-
-    def _make(self, folder):
-        """What is missing of the folder. A refusal may mean that it is there: what counts is whether the file arrives."""
-        at = folder.find("/", 1)
-        while at > 0:
-            self._session.post(["MKD " + folder[:at]])
-            if self._session.reply()[0] == 257:
-                self._made.append(folder[:at])
-            at = folder.find("/", at + 1)
-
-    def _size(self, temp):
-        from app.proto.parse import parse_size
-
-        self._session.post(["SIZE " + temp])
-        try:
-            found = parse_size(self._session.demand())
-        except Error as e:
-            if e.code in (500, 502, 504):
-                e.advice = _NO_SIZE
-            raise
-        if found != FILE_BYTES:
-            raise IntegrityError("the server holds %d of %d bytes" % (found, FILE_BYTES))
-        return "%d bytes" % found
-
-    def _rename(self, temp, moved):
-        session = self._session
-        session.post(["RNFR " + temp])
-        session.demand()
-        self._left.append(moved)
-        session.post(["RNTO " + moved])
-        try:
-            session.demand()
-        except Error:
-            self._left.remove(moved)
-            raise
-        self._left.remove(temp)
-        return "to " + moved
-
-    def _delete(self, is_needed):
-        name = self._left[-1]
-        self._session.post(["DELE " + name])
-        try:
-            self._session.demand()
-        except Error as e:
-            if is_needed:
-                raise
-            return e.text(), "a drop box may be so; the file stays there"
-        self._left.remove(name)
-        return name
-
-    def _tidy(self):
-        """Remove what is left of a walk that failed, and name what cannot be removed."""
-        for name in self._left:
-            if self._ask("DELE " + name) >= 400:
-                self._told.more("left on the server: " + name)
-        while self._made:
-            self._ask("RMD " + self._made.pop())
-
-    def _ask(self, command):
-        """The code of the reply; that of a closed session where there is none."""
-        if self._is_alive():
-            try:
-                self._session.abandon_transfer()
-                self._session.post([command])
-                return self._session.reply()[0]
-            except KNOWN:
-                pass  # as if it had been closed before
-        return 421
+        TestFile(self._session, self._told, folder, self._digest, self._server["verify"] == "size").walk()
 
     # --- updates
 
@@ -505,27 +308,38 @@ def check(worker=None, out=print):
         out("WRONG %-16s %s: %s" % ("check", type(e).__name__, e))
         return False
     finally:
-        for name in ("app.platform.probe", "app.platform.states"):
-            usys.modules.pop(name, None)
-        gc.collect()
+        _forget()
         if threshold:
             gc.threshold(threshold)
 
 
+def _forget():
+    """Give the memory of what was loaded for this back. Their package holds them as well."""
+    for name in LOADED:
+        if usys.modules.pop(name, None):
+            dot = name.rfind(".")
+            setattr(usys.modules[name[:dot]], name[dot + 1 :], None)
+    gc.collect()
+
+
 def _check(worker, out):
     from app import running
-    from app.platform import probe, quec
     from app.platform.clock import Clock
     from app.platform.files import Files
-    from app.platform.sockets import Net
     from app.start import load_config
 
-    clock, files, link = Clock(), Files(), quec.Link()
+    clock, files = Clock(), Files()
     if running.worker and running.worker.is_running:
         worker = running.worker  # whose watchdog must not be stopped
     ear = _Ear(clock)
     told = _Told(out, ear.redact)
     config = worker._config if worker else load_config(files, ear)
+
+    from app.platform import probe, quec
+    from app.platform.hops import Module
+    from app.platform.sockets import Net
+
+    link = quec.Link()
     imei = quec.Power().imei()
     device = config and (config["device.id"] or imei)
     if config is None:
@@ -536,7 +350,7 @@ def _check(worker, out):
         told.wrong("settings", "the modem does not tell its IMEI", "set device.id, or restart the module")
     else:
         told.line("ok", "settings", "device " + device)
-    module = _Module(config, told, files, clock, link, probe)
+    module = Module(config, told, files, clock, link, probe)
     is_up = module.link()
     trips = 0
     for server in _servers(config) if device else ():
