@@ -335,7 +335,8 @@ def _check(worker, out):
     told = _Told(out, ear.redact)
     config = worker._config if worker else load_config(files, ear)
 
-    from app.platform import probe, quec
+    import app.platform.probe as probe  # not from its package, which may hold what was forgotten
+    from app.platform import quec
     from app.platform.hops import Module
     from app.platform.sockets import Net
 

@@ -7,6 +7,7 @@ import types
 
 import pytest
 
+import app.platform
 from app.check import check
 from app.errors import ADVICE
 from app.platform import sockets
@@ -85,6 +86,10 @@ class Found:
             elif not mark and self.order:
                 self.advice.setdefault(self.order[-1], line.strip())
 
+    def lines_of(self, hop):
+        """The marks of a hop that comes several times."""
+        return [line[:6].rstrip() for line in self.text.split("\n") if line[6:22].rstrip() == hop]
+
     def having(self, *marks):
         return [hop for hop in self.order if self.marks[hop] in marks]
 
@@ -97,12 +102,16 @@ def walk(world, monkeypatch):
     monkeypatch.setitem(sys.modules, "app.platform.quec", quec)
     monkeypatch.setattr(sockets, "Net", lambda _: FastNet(FAST))
 
-    def run(server, settings=(), prepare=lambda quec, probe: None):
+    def run(server, settings=(), prepare=lambda quec, probe: None, servers=()):
         probe = _Probe("app.platform.probe")
         monkeypatch.setitem(sys.modules, "app.platform.probe", probe)
+        monkeypatch.setattr(app.platform, "probe", probe, raising=False)
         prepare(quec, probe)
         lines = []
         worker = world.worker(server, {"server.password": SECRET, "upload.to": "{device}", **dict(settings)})
+        if servers:
+            own = {key[7:]: value for key, value in worker._config.items() if key.startswith("server.")}
+            worker._config["servers"] = [dict(own, host=other.host, port=other.port) for other in servers]
         found = Found(check(worker, lines.append), lines)
         assert found.is_well == (not found.having("WRONG")), found.text
         return found
@@ -330,6 +339,17 @@ def test_a_session_that_is_cut_ends_the_walk_of_the_server_alone(walk, verb):
     assert found.having("-") == [*STORING[STORING.index(hop) + 1 :], *NEVER_SENT]
     assert "left on the server: m1/" in found.text
     assert found.marks["watchdog"] == "ok"
+
+
+def test_each_of_several_servers_is_walked(walk, refused_port):
+    gone = types.SimpleNamespace(host="127.0.0.1", port=refused_port)
+    with sane() as first, sane(override={"STOR": REFUSE}) as last:
+        found = walk(first, servers=[first, gone, last])
+    assert not found.is_well
+    assert found.lines_of("connect") == ["ok", "WRONG", "ok"]
+    assert found.lines_of("upload") == ["ok", "-", "WRONG"]
+    assert found.lines_of("SIM") == found.lines_of("clock") == ["ok"]
+    assert found.end == "2 wrong"
 
 
 # --- real servers, from a module under MicroPython
