@@ -15,7 +15,7 @@ TEXT_BYTES = 160  # of a server's reply in a line
 OPENING = ("look-up", "connect", "greeting", "TLS", "login", "data connection")
 STORING = ("upload", "size", "rename", "delete")
 UPDATES = "updates"
-LOADED = ("app.platform.hops", "app.platform.probe", "app.platform.states", "app.sync.testfile")  # for this alone
+LOADED = ("app.platform.hops", "app.platform.states", "app.sync.testfile")  # for this alone
 
 _SILENT = "the host is down, or a firewall on the way drops server.port; does the SIM's plan reach this host?"
 # What a connect that fails tells about the way: nobody there, nobody listening, no way.
@@ -96,14 +96,14 @@ class _Told:
 class _Server:
     """Look-up, connect, greeting, TLS, login, data connection, a test file, the manifest."""
 
-    def __init__(self, config, server, device, imei, told, net, clock, link, probe):
+    def __init__(self, config, server, device, imei, told, net, clock, link, look_up):
         self._config = config
         self._server = server
         self._told = told
         self._net = net
         self._clock = clock
         self._link = link
-        self._probe = probe
+        self._look_up = look_up
         self._values = {"device": device, "imei": imei}
         self._digest = uhashlib.sha256(("%s %d" % (device, clock.ticks_ms())).encode()).digest()
         self._session = None
@@ -176,7 +176,7 @@ class _Server:
             raise self._error
         server = self._server
         if hop == "look-up":
-            return self._probe.look_up(server["host"], server["port"])
+            return self._look_up(server["host"], server["port"])
         if hop == "connect":
             return "port %d" % server["port"]
         if hop == "greeting":
@@ -287,13 +287,6 @@ class _Server:
         return "a manifest; unsigned ones are taken, update.key is empty"
 
 
-def _servers(config):
-    """The settings of each server, without their prefix."""
-    if "servers" in config:
-        return config["servers"]
-    return [{key[7:]: value for key, value in config.items() if key.startswith("server.")}]
-
-
 def check(worker=None, out=print):
     """Walk every hop and tell each in a line to `out`; True if nothing is wrong. With a `worker` its settings count, else config.json.
 
@@ -329,15 +322,14 @@ def _check(worker, out):
     from app.start import load_config
 
     clock, files = Clock(), Files()
-    if running.worker and running.worker.is_running:
-        worker = running.worker  # whose watchdog must not be stopped
+    if running and running.is_running:
+        worker = running  # whose watchdog must not be stopped
     ear = _Ear(clock)
     told = _Told(out, ear.redact)
     config = worker._config if worker else load_config(files, ear)
 
-    import app.platform.probe as probe  # not from its package, which may hold what was forgotten
     from app.platform import quec
-    from app.platform.hops import Module
+    from app.platform.hops import Module, look_up
     from app.platform.sockets import Net
 
     link = quec.Link()
@@ -351,14 +343,14 @@ def _check(worker, out):
         told.wrong("settings", "the modem does not tell its IMEI", "set device.id, or restart the module")
     else:
         told.line("ok", "settings", "device " + device)
-    module = Module(config, told, files, clock, link, probe)
+    module = Module(config, told, files, clock, link)
     is_up = module.link()
     trips = 0
-    for server in _servers(config) if device else ():
+    for server in config["servers"] if device else ():
         out("server %s:%d" % (server["host"], server["port"]))
         ear.set_secrets([server["password"], server["account"], config["update.key"]])
         if is_up:
-            walk = _Server(config, server, device, imei, told, Net(quec.randint), clock, link, probe)
+            walk = _Server(config, server, device, imei, told, Net(quec.randint), clock, link, look_up)
             trips += walk.walk().round_trips
         else:
             told.skipped(OPENING + STORING + (UPDATES,))

@@ -141,7 +141,7 @@ if kind == "cycle" and data[0]["number"] == 1:
     from app.check import check
     from app import running
     own = self._session
-    print("check says", check(running.worker))
+    print("check says", check(running))
     print("watchdog", _world._watchdog[0], "session", self._session is own)
 """
 
@@ -155,7 +155,7 @@ def test_beside_the_worker_its_watchdog_stays_and_its_cycles_go_on(ferry, ftpd):
     assert ftpd.files("m1") == {"a.txt": b"a"}
 
 
-UNASKED = BESIDE.replace("check(running.worker)", "check()")
+UNASKED = BESIDE.replace("check(running)", "check()")
 
 
 def test_a_worker_that_runs_is_found_by_itself(ferry):

@@ -1,13 +1,13 @@
 """check() against servers where one hop is wrong: exactly that line says so, with what to do, and nothing stays on the server."""
 
 import contextlib
+import importlib
 import socket
 import sys
 import types
 
 import pytest
 
-import app.platform
 from app.check import check
 from app.errors import ADVICE
 from app.platform import sockets
@@ -16,7 +16,8 @@ from tests.ftpd.fixtures import require
 from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
 from tests.ftpd.servers import NAMES, OPTIONS, running
-from tests.world import FAST, FastNet, Mains, UpLink
+from tests.world import FAST, FastNet
+from tools.device_files import ROOT
 
 MARKS = ("ok", "WRONG", "note", "-")
 OPENING = ["look-up", "connect", "greeting", "TLS", "login", "data connection"]
@@ -29,35 +30,6 @@ HOPS = [
 ]
 SECRET = "4711-word"
 NEVER_SENT = ["updates"]  # where update.from is empty
-
-
-class _Link(UpLink):
-    def state(self, timeout_s):
-        return 3, 1
-
-    def signal(self):
-        return 20
-
-
-class _Probe(types.ModuleType):
-    """app.platform.probe of a module that nothing is wrong with."""
-
-    watchdogs = None  # the periods that were asked for, and whether the worker runs
-
-    def card(self):
-        return "8986"
-
-    def network(self):
-        return "a network"
-
-    def dns_servers(self, address):
-        return ["10.0.0.1"]
-
-    def look_up(self, host, port):
-        return host
-
-    def has_watchdog(self, period_s, is_running):
-        return True
 
 
 def _log_in(session, password):
@@ -94,23 +66,32 @@ class Found:
         return [hop for hop in self.order if self.marks[hop] in marks]
 
 
+SHIMS = ("checkNet", "dataCall", "machine", "misc", "modem", "net", "pm", "sim", "utime")
+
+
 @pytest.fixture
-def walk(world, monkeypatch):
+def firmware(monkeypatch):
+    """The simulated firmware's modules under CPython; its sockets are the host's own. -> name -> module"""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    shims = {name: importlib.import_module("qpycom_stubs." + name) for name in SHIMS}
+    monkeypatch.setattr(importlib.import_module("qpycom_stubs._world"), "tell", lambda *_: None)
+    for name, module in {**shims, "usocket": socket}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    yield shims
+    for name in ("app.platform.quec", "app.platform.hops"):  # made with these, and for nobody else
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def walk(world, firmware, monkeypatch):
     """Call it with a server and settings, to get what check() finds out about them."""
-    quec = types.ModuleType("app.platform.quec")
-    quec.Link, quec.Power, quec.randint = _Link, Mains, None
-    monkeypatch.setitem(sys.modules, "app.platform.quec", quec)
     monkeypatch.setattr(sockets, "Net", lambda _: FastNet(FAST))
 
-    def run(server, settings=(), prepare=lambda quec, probe: None, servers=()):
-        probe = _Probe("app.platform.probe")
-        monkeypatch.setitem(sys.modules, "app.platform.probe", probe)
-        monkeypatch.setattr(app.platform, "probe", probe, raising=False)
-        prepare(quec, probe)
+    def run(server, settings=(), servers=()):
         lines = []
         worker = world.worker(server, {"server.password": SECRET, "upload.to": "{device}", **dict(settings)})
         if servers:
-            own = {key[7:]: value for key, value in worker._config.items() if key.startswith("server.")}
+            (own,) = worker._config["servers"]
             worker._config["servers"] = [dict(own, host=other.host, port=other.port) for other in servers]
         found = Found(check(worker, lines.append), lines)
         assert found.is_well == (not found.having("WRONG")), found.text
@@ -216,10 +197,11 @@ def test_a_drop_box_is_not_asked_for_what_it_does_not_allow(walk):
     assert "left on the server: " + name in found.text
 
 
-def test_several_faults_are_told_at_once(walk):
+def test_several_faults_are_told_at_once(walk, firmware, monkeypatch):
     override = {"SIZE": b"502 What?\r\n", "RNFR": REFUSE, "DELE": REFUSE}
     with sane(override=override) as server:
-        found = walk(server, prepare=lambda quec, probe: setattr(probe, "has_watchdog", _raise(OSError(5))))
+        monkeypatch.setattr(firmware["machine"], "WDT", _raise(OSError(5)))
+        found = walk(server)
     assert found.having("WRONG") == ["size", "rename", "delete", "watchdog"]
     assert "OSError" in found.said["watchdog"]
 
