@@ -123,7 +123,10 @@ class _Server:
         steps = [(hop, lambda hop=hop: self._opened(hop)) for hop in self._order()]
         try:
             is_open = told.steps(steps + [("login", self._login), ("data connection", self._data)])
-            for folder in self._folders():
+            folders = self._folders()
+            if not folders:
+                told.skipped(STORING, "upload.from is empty")
+            for folder in folders:
                 if is_open and self._is_alive():
                     self._store(folder)
                 else:

@@ -3,7 +3,9 @@
 import pytest
 
 from tests.device.ferry import on_event_hook
-from tests.servers.test_check import BOOT, HOPS, OPENING, STORING, at_the_prompt
+from tests.servers.test_check import BOOT, HOPS, OPENING, STORING, Found, at_the_prompt
+from tools.readme import README
+from tools.sim import faults
 
 SERVER = [*OPENING, *STORING, "updates"]
 
@@ -23,6 +25,7 @@ def test_a_module_without_sim_card_is_told_so_and_the_rest_is_looked_at(ferry, f
     ("world", "hop", "words"),
     [
         ({"sim_status": 2}, "SIM", "switch the PIN off"),
+        ({"sim_status": 18}, "SIM", "wait"),
         ({"net_state": 3}, "registration", "is it activated"),
         ({"net_state": 2}, "registration", "check the antenna"),
         ({"pdp": 0}, "data call", "check the APN"),
@@ -32,6 +35,42 @@ def test_the_states_of_the_link_are_told_apart(ferry, world, hop, words):
     found = at_the_prompt(ferry, **world)
     assert found.having("WRONG") == [hop], found.text
     assert words in found.advice[hop]
+
+
+@pytest.mark.parametrize(
+    ("spec", "mark", "hop", "words"),
+    [
+        ("sim-missing", "WRONG", "SIM", "insert the SIM card"),
+        ("attach-denied", "WRONG", "registration", "is it activated"),
+        ("no-data-call", "WRONG", "data call", "check the APN"),
+        ("dns-fail", "WRONG", "look-up", "DNS servers"),
+        ("port-blocked", "WRONG", "connect", "firewall on the way drops server.port"),
+        ("server-down", "WRONG", "connect", "is the FTP server running"),
+        ("server-silent", "WRONG", "greeting", "no plain FTP server"),
+        ("data-blocked", "WRONG", "data connection", "passive port range in its firewall"),
+        ("flash-full", "WRONG", "flash /usr", "make room"),
+        ("signal@3", "note", "signal", "antenna"),
+        ("clock-unset", "note", "clock", "clock.source"),
+        ("watchdog-fails", "note", "watchdog", "hangs"),
+    ],
+)
+def test_each_fault_is_told_at_its_hop(ferry, spec, mark, hop, words):
+    ferry.configure(upload={"to": "{device}"}, server={"host": "localhost"})
+    found = at_the_prompt(ferry, faults=faults.parse(spec), speed=20)
+    assert found.order == HOPS
+    assert found.having("WRONG", "note")[:1] == [hop], found.text
+    assert found.marks[hop] == mark
+    assert words in found.advice[hop]
+    assert len(found.having("WRONG")) == (mark == "WRONG"), found.text
+
+
+def test_the_readme_shows_what_is_printed(ferry):
+    shown = README.read_text(encoding="utf-8").split(">>> f.check()\n")[1].split("\n```")[0].split("\n")
+    told = Found(False, shown)
+    ferry.configure(upload={"to": "{device}"})
+    found = at_the_prompt(ferry, faults=faults.parse("data-blocked"), speed=20)
+    assert (told.order, told.marks, told.advice, told.end) == (found.order, found.marks, found.advice, found.end)
+    assert told.said["data connection"] == found.said["data connection"]
 
 
 def test_every_fault_of_the_settings_is_told_and_the_module_is_looked_at(ferry):
@@ -89,6 +128,7 @@ def test_a_full_flash_is_wrong(ferry):
     ferry.put("big.bin", bytes(200_000))
     ferry.configure(upload={"from": ""})
     found = at_the_prompt(ferry, flash_blocks=ferry.blocks() + 4)
+    assert found.said["upload"] == "upload.from is empty"
     assert found.having("WRONG") == ["flash /usr"], found.text
     assert "make room" in found.advice["flash /usr"]
 
