@@ -43,21 +43,22 @@ class _Ear(Log):
 
 
 class _Told:
-    """The lines. A step returns what is good to know, with advice beside it if that only matters sometimes, or raises."""
+    """The lines. A step returns what is good to know, with advice beside it if that only matters sometimes, or raises.
+
+    What a server said goes through `redact`; our own words do not, because a short password may be a part of them."""
 
     def __init__(self, out, redact):
         self._out = out
-        self._redact = redact
+        self.redact = redact
         self.wrong_count = 0
 
     def line(self, mark, hop, text, advice=""):
-        text = self._redact(text.replace("\n", " "))
-        self._out("%-5s %-16s %s" % (mark, hop, text[:TEXT_BYTES]))
+        self._out("%-5s %-16s %s" % (mark, hop, text.replace("\n", " ")[:TEXT_BYTES]))
         if advice:
             self.more(advice)
 
     def more(self, text):
-        self._out(self._redact("      " + text))
+        self._out("      " + text)
 
     def skipped(self, hops, why="not tried"):
         for hop in hops:
@@ -72,7 +73,7 @@ class _Told:
         try:
             found = step(*args)
         except KNOWN as e:
-            self.wrong(hop, e.text(), e.advice)
+            self.wrong(hop, self.redact(e.text()), e.advice)
             return False
         except Exception as e:  # whatever it is, the other hops are walked
             gc.collect()
@@ -183,7 +184,7 @@ class _Server:
         if hop == "connect":
             return "port %d" % server["port"]
         if hop == "greeting":
-            return self._session.welcome
+            return self._told.redact(self._session.welcome)
         return "off, as server.tls says" if server["tls"] == "off" else server["tls"]
 
     def _hop_of(self, error):
@@ -224,7 +225,7 @@ class _Server:
         self._open()  # some firewalls let only the ports of PASV through; Ferry finds that out by itself
         self._login()
         self._list()
-        return "by PASV only; EPSV: " + why.text(), why.advice
+        return "by PASV only; EPSV: " + self._told.redact(why.text()), why.advice
 
     def _list(self):
         """A listing of the folder that counts; of the first one there is where that is missing or may not be listed."""
@@ -250,7 +251,7 @@ class _Server:
         except Error as e:
             if not session.is_open() or e.code not in (450, 550):
                 raise
-            return e.text()
+            return self._told.redact(e.text())
         return ""
 
     # --- the test file
@@ -284,7 +285,9 @@ class _Server:
         self._session.post(["SIZE " + folder + "/manifest"])
         code, text = self._session.reply()
         if code != 213:
-            return text, "no manifest in %s: nothing is published there yet, or update.from is wrong" % folder
+            return self._told.redact(
+                text
+            ), "no manifest in %s: nothing is published there yet, or update.from is wrong" % folder
         if self._config["update.key"]:
             return "a manifest; signatures are checked"
         return "a manifest; unsigned ones are taken, update.key is empty"

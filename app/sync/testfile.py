@@ -101,7 +101,7 @@ class TestFile:
         except Error as e:
             if self._has_proof:
                 raise
-            return e.text(), "a drop box may be so; the file stays there"
+            return self._told.redact(e.text()), "a drop box may be so; the file stays there"
         self._left.remove(name)
         return name
 

@@ -98,6 +98,13 @@ def test_a_password_that_the_server_repeats_is_not_shown(ferry, ftpd):
     assert ftpd.password not in found.text
 
 
+def test_a_short_password_shows_in_none_of_our_own_words(ferry):
+    ferry.configure(server={"password": "no"})
+    found = at_the_prompt(ferry)
+    assert found.said["upload"] == "not tried"
+    assert "***" not in found.text
+
+
 @pytest.mark.parametrize(
     "variants",
     [
