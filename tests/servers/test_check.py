@@ -11,6 +11,7 @@ import pytest
 from app.check import check
 from app.errors import ADVICE
 from app.platform import sockets
+from app.proto.session import Session
 from tests.ftpd.faults import CONTROL, DATA, Fault
 from tests.ftpd.fixtures import require
 from tests.ftpd.proxy import Proxy
@@ -184,6 +185,36 @@ def test_a_file_that_cannot_be_deleted_is_named(walk):
     assert found.advice["delete"] == ADVICE[550]
     (name,) = server.files
     assert "left on the server: " + name in found.text
+
+
+def test_what_a_full_disk_took_is_removed(walk):
+    def take_half(session, argument):
+        session.send(b"150 Go ahead.\r\n")
+        session.files[argument] = session.receive_data()[:1000]
+        session.send(b"552 Quota exceeded.\r\n")
+
+    with sane(override={"STOR": take_half}) as server:
+        found = walk(server)
+    assert found.having("WRONG") == ["upload"]
+    assert server.files == {}
+    assert server.folders == set()
+
+
+def test_a_fault_of_ours_in_mid_upload_leaves_nothing_either(walk, monkeypatch):
+    monkeypatch.setattr(Session, "send_blocks", _raise(MemoryError()))
+    with sane() as server:
+        found = walk(server)
+    assert found.having("WRONG") == ["upload"], found.text
+    assert "please report" in found.advice["upload"]
+    assert server.files == {}
+    assert server.folders == set()
+
+
+def test_of_a_long_listing_only_the_beginning_is_taken(walk):
+    with sane(files={f"m1/file {i:04d}.txt": b"1" for i in range(20_000)}) as server:
+        found = walk(server)
+        assert found.is_well, found.text
+        assert len(server.files) == 20_000
 
 
 def test_a_drop_box_is_not_asked_for_what_it_does_not_allow(walk):
