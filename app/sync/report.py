@@ -133,7 +133,6 @@ class Report:
         result = self.result
         result.down_count += 1
         result.down_bytes += size
-        self._forget_why(remote)
         entry = (remote, path, size)
         _add(result.down, entry)
         self._log.info("fetched %s to %s, %d bytes", remote, path, size)
