@@ -4,8 +4,11 @@ import click
 from tools.memory import memory
 from tools.publish.cli import publish
 from tools.sim.cli import sim
+from tools.soak.cli import soak
+from tools.spread import spread
 from tools.unbatch.cli import unbatch
 from tools.wear import wear
+from tools.week import week
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,8 +22,11 @@ def main():
 main.add_command(memory)
 main.add_command(publish)
 main.add_command(sim)
+main.add_command(soak)
+main.add_command(spread)
 main.add_command(unbatch)
 main.add_command(wear)
+main.add_command(week)
 
 if __name__ == "__main__":
     main(prog_name="python -m tools")

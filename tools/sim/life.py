@@ -10,6 +10,10 @@ class Life:
         self._world.update(link=link, faults=list(faults), variants=variants or {})
         self.restarts = []  # why
 
+    def plan(self, faults, now_ms):
+        """From the next boot on: these faults, in the place of all others. It is `now_ms` since the first boot, or later."""
+        self._world.update(faults=list(faults), used=[], life_ms=max(now_ms, self._world["life_ms"]))
+
     def take(self, event):
         reason = _POWER_ON_REASON.get(event.kind)
         if reason:

@@ -23,14 +23,14 @@ def _be_quiet():
 
 
 @contextlib.contextmanager
-def serve(folder):
+def serve(folder, base=FTPHandler):
     """Serve `folder` with full rights on a free TCP port of 127.0.0.1 for the length of the block. -> Server.
 
     It is known by a name, so that the module has something to look up."""
     _be_quiet()
     authorizer = DummyAuthorizer()
     authorizer.add_user(USER, PASSWORD, str(folder), perm="elradfmwMT")
-    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer, "banner": "Ferry's simulated server"})
+    handler = type("Handler", (base,), {"authorizer": authorizer, "banner": "Ferry's simulated server"})
     loop = IOLoop()
     server = FTPServer(("127.0.0.1", 0), handler, ioloop=loop)
     stop = threading.Event()
