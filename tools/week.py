@@ -23,6 +23,8 @@ from tools.soak.site import Site
 from app.budget import Budget  # isort: skip  (needs the module's names, which settings installs)
 
 HEAP = "512k"
+FLASH_BYTES = 512 * 1024  # Ferry, an application and its files
+BLOCKS = FLASH_BYTES // flash.BLOCK_BYTES - 1
 DAY_MS = 86_400_000
 FILE_EVERY_S = 600
 REST_CYCLES = 6  # behind the last day, without faults: time to get in step
@@ -84,7 +86,7 @@ def week(link, days, seed, json_file):
     """Live through some days with a module in the field: what goes over the air, what restarts it, what it costs the flash.
 
     The schedule is the default one. An application makes a file or a line of a log in every ten minutes; outages and power
-    cuts come at random, the latter in the middle of a write to the flash, a 384k one with littlefs 1.
+    cuts come at random, the latter in the middle of a write to the flash, one of 512k with littlefs 1.
     """
     console = Console(highlight=False)
     start_s = time.monotonic()
@@ -112,7 +114,7 @@ def _bench(stack, link, days, seed):
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ferry-server-")))
     cuts = tuple(flash.Cut(noise.randint(*CUT_CHANGES), noise.random() < 0.5) for _ in range(20 * days))
     image_folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ferry-flash-")))
-    image = flash.Flash(child.find_interpreter(None, HEAP).path, image_folder / "lfs1", "lfs1", wear.SIZE_BYTES, cuts)
+    image = flash.Flash(child.find_interpreter(None, HEAP).path, image_folder / "lfs1", "lfs1", FLASH_BYTES, cuts)
     life = Life(LINKS[link], [fault for day in range(days) for fault in _outages(noise, day)])
     application = {"seed": seed, "per_cycle": 0, "every_s": FILE_EVERY_S, "slots": 2, "most_bytes": 600}
     application.update(quiet_cycle=1 << 30, quiet_ms=days * DAY_MS, rest_cycles=REST_CYCLES)
@@ -197,10 +199,16 @@ def _result(bench, calendar, link, seed, took_s, found):
         "memory_most_bytes": max((used for boot in bench.memory for _, used in boot), default=0),
         "erases_with_application": erases,
         "erases_of_the_busiest_block": max(bench.wear),
-        "years": wear.USABLE_BLOCKS * wear.ENDURANCE * days / erases / 365,
+        "years": _years(bench.tally.erases / days),
+        "years_with_application": _years(erases / days),
         "took_s": took_s,
         "problems": found,
     }
+
+
+def _years(erases_per_day):
+    """README.md's formula."""
+    return BLOCKS * wear.ENDURANCE / erases_per_day / 365
 
 
 def _show(console, result):
@@ -220,11 +228,16 @@ def _show(console, result):
         *listed("failed", result["failed"]),
         ("files made", f"{result['made']:,}"),
         ("temp names left", str(result["temp_names_left"])),
+        ("flash", f"{result['all']['erases']:,} block erases by Ferry's cycles: {result['years']:.1f} years"),
         (
             "flash",
-            f"{result['erases_with_application']:,} block erases with the application's own, "
-            f"{result['erases_of_the_busiest_block']} of the busiest block; {result['years']:.0f} years at that, "
-            f"{wear.ENDURANCE} erases per block, spread over {wear.USABLE_BLOCKS} blocks",
+            f"{result['erases_with_application']:,} with the application's own and the boots: "
+            f"{result['years_with_application']:.1f} years",
+        ),
+        (
+            "years",
+            f"{wear.ENDURANCE} erases per block, spread over {BLOCKS}; {result['erases_of_the_busiest_block']} erases of "
+            "the busiest one",
         ),
         ("memory", f"{result['memory_most_bytes']:,} bytes at the most"),
         ("took", f"{result['took_s']:.0f} s"),

@@ -38,7 +38,7 @@ class Progress:
             self._bar.update(self._task, completed=done, description=text)
         elif done * _LINE_SHARE // self._of > self._said:
             self._said = done * _LINE_SHARE // self._of
-            click.echo(f"{done:,.0f} {self._unit}, {text}")
+            click.echo(f"{round(done, 1):,} {self._unit}, {text}")
 
 
 def rows(result):
