@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from tools.sim import settings
+from tools.sim.firmware import FIRMWARE
 from tools.sim.life import Life
 from tools.sim.links import LINKS
 from tools.soak import plan, verdict
@@ -48,7 +49,14 @@ open; 1 something is not so; 2 wrong usage.
 
 @click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--cycles", type=click.IntRange(min=1), default=10_000, show_default=True, metavar="N")
-@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="For faults, files and contents.")
+@click.option(
+    "--seed",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="For faults and files; also chooses the firmware: even 2021, odd 2026.",
+)
 @click.option(
     "--faults",
     type=click.Choice(["random", "none"]),
@@ -88,7 +96,13 @@ def _bench(stack, cycles, seed, has_faults):
     site = Site(folder, seed, CUT_SHARE if has_faults else 0, CHANGE_SHARE, UPDATE_BYTES)
     application = {"seed": seed, "per_cycle": 2, "every_s": 0, "slots": 10, "most_bytes": 6000}
     application.update(quiet_cycle=cycles, quiet_ms=1 << 60, rest_cycles=QUIET_CYCLES)
-    return Bench(stack, HEAP, seed, site, Life(LINKS["cat1"]), CONFIG, application)
+    life = Life(LINKS["cat1"], variants=FIRMWARE[_firmware(seed)])
+    return Bench(stack, HEAP, seed, site, life, CONFIG, application)
+
+
+def _firmware(seed):
+    """The seeds take turns."""
+    return sorted(FIRMWARE)[seed % len(FIRMWARE)]
 
 
 def _run(bench, cycles, noise, has_faults, progress):
@@ -107,6 +121,7 @@ def _result(bench, seed, took_s, found):
     return {
         "interpreter": bench.interpreter.name,
         "heap": bench.interpreter.heap,
+        "firmware": _firmware(seed),
         "seed": seed,
         **vars(bench.tally),
         "cuts": bench.site.cuts,

@@ -45,6 +45,7 @@ def rows(result):
     """[(what, value)] of a result, as a person reads it."""
     cycles = result["cycles"]
     return [
+        ("module", f"{result['interpreter']}, heap {result['heap']}, firmware of {result['firmware']}"),
         ("cycles", f"{cycles:,}, {result['good']:,} good, {cycles - result['good']:,} failed"),
         *listed("failed", result["failed"]),
         ("restarts", f"{sum(result['restarts'].values())}, {result['boots']} boots"),
@@ -56,15 +57,16 @@ def rows(result):
         ("files down", f"{result['down_files']:,}, {result['down_bytes']:,} bytes"),
         ("on the wire", f"{result['sent_bytes']:,} bytes sent, {result['received_bytes']:,} received"),
         ("connections", f"{result['connections']:,}, {result['round_trips']:,} round trips"),
-        (
-            "memory",
-            f"{result['memory_most_bytes']:,} bytes at the most, {result['memory_growth_per_cycle']:+.2f} bytes a cycle",
-        ),
+        ("memory", f"{result['memory_most_bytes']:,} bytes at the most, {_slope(result['memory_growth_per_cycle'])}"),
         ("open behind a cycle", f"{result['most_sockets']} sockets, {result['most_open_files']} files"),
         ("temp names left", str(result["temp_names_left"])),
         ("virtual time", f"{result['virtual_s'] / 3600:.1f} h"),
         ("took", f"{result['took_s']:.0f} s, {1000 * result['took_s'] / cycles:.0f} ms a cycle"),
     ]
+
+
+def _slope(bytes_per_cycle):
+    return "no boot was long enough for more" if bytes_per_cycle is None else f"{bytes_per_cycle:+.2f} bytes a cycle"
 
 
 def listed(what, counts):

@@ -143,6 +143,10 @@ class _Handler(_Cutting, FTPHandler):
     def end(self, cut):
         self.close()
 
+    def handle_close(self):
+        """The module is gone. Not in the middle of a command: its data connection would go from under it."""
+        self.ioloop.call_later(0, self.close)
+
     def on_connect(self):
         self.cut = self.site.begin_session()
 

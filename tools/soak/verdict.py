@@ -6,6 +6,7 @@ from tools.sim.module import IMEI
 from tools.soak.content import content, is_some_version
 
 WARM_UP_CYCLES = 50  # of each boot: modules are loaded, lists fill
+LEAST_CYCLES = 150  # behind them: the index of the ledger fills and is emptied in less
 MOST_BYTES_PER_CYCLE = 8  # of growth: a leaked object takes 32 at least
 MOST_OPEN_FILES = 1  # the ledger's, which is read again and again
 _EXAMPLES = 8
@@ -74,16 +75,17 @@ def _twice(bench):
 
 
 def growth(memory):
-    """Bytes of heap per cycle: the slope of a line through the samples of all boots, each boot at a level of its own."""
+    """Bytes of heap per cycle: the slope of a line through the samples of all boots that were long enough, each at a level of
+    its own. None if there was no such boot."""
     above = below = 0
     for samples in memory:
         samples = [point for point in samples if point[0] - samples[0][0] >= WARM_UP_CYCLES]
-        if not samples:
+        if not samples or samples[-1][0] - samples[0][0] < LEAST_CYCLES:
             continue
         middle = sum(cycle for cycle, _ in samples) / len(samples)
         above += sum((cycle - middle) * used for cycle, used in samples)
         below += sum((cycle - middle) ** 2 for cycle, _ in samples)
-    return above / below if below else 0.0
+    return above / below if below else None
 
 
 def held(bench):
@@ -93,6 +95,7 @@ def held(bench):
         found.append(f"{bench.tally.most_sockets} sockets were open behind a cycle")
     if bench.tally.most_open_files > MOST_OPEN_FILES:
         found.append(f"{bench.tally.most_open_files} files were open behind a cycle")
-    if growth(bench.memory) > MOST_BYTES_PER_CYCLE:
-        found.append(f"the memory grows by {growth(bench.memory):.1f} bytes a cycle")
+    slope = growth(bench.memory)
+    if slope is not None and slope > MOST_BYTES_PER_CYCLE:
+        found.append(f"the memory grows by {slope:.1f} bytes a cycle")
     return found
