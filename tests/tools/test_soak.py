@@ -53,6 +53,15 @@ def test_some_hundred_cycles_with_faults_lose_nothing_and_double_nothing(tmp_pat
     assert (result["memory_growth_per_cycle"] is None) == (cycles < 200)
 
 
+def test_a_day_with_power_cuts_on_a_small_flash_loses_nothing(tmp_path):
+    done, result = run(week, tmp_path, "--days", 1, "--link", "ltem")
+    is_good(done, result)
+    assert result["restarts"]["power cut"] >= 1
+    assert result["all"]["up_files"] > 100
+    assert result["all"]["air_bytes"] > result["all"]["sent_bytes"] + result["all"]["received_bytes"]
+    assert result["erases_with_application"] > result["all"]["erases"] > 0
+
+
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
 def test_ten_thousand_cycles(tmp_path):

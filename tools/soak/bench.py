@@ -9,6 +9,7 @@ from pathlib import Path
 from tools.sim import child, module, server, settings
 
 SILENCE_S = 120
+MOST_IDLE_BOOTS = 20  # in a row without a cycle: it would go round for ever
 RULES = [
     {"from": "/usr/out", "to": "{device}/out", "after": "delete"},
     {"from": "/usr/data", "to": "{device}/data"},
@@ -66,6 +67,7 @@ class Bench:
         self._seed = seed
         self._image = image
         self._tail = []
+        self._idle_boots = 0
         self._error = self._reason = ""
         self.root = stack.enter_context(module.root_folder())
         self._world = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ferry-world-"))) / "world.json"
@@ -83,6 +85,7 @@ class Bench:
 
     def boot(self, cycles, on_cycle=lambda: None):
         """One life of the module, of at most so many cycles (0: any number). -> True if it restarted, False if it came to its end."""
+        before = self.tally.cycles
         flash = self._image and self._image.world(sum(self.tally.restarts.values()))
         life = self.life.world(self.tally.cycles)
         module.write_world(self._world, self.root, cycles, self._seed, flash, life)
@@ -101,6 +104,9 @@ class Bench:
             status = process.wait()
         if status not in (0, child.RESTART_STATUS, child.POWER_CUT_STATUS):
             raise BenchError("\n".join([*self._tail, f"the module died (exit status {status})"]))
+        self._idle_boots = 0 if self.tally.cycles > before else self._idle_boots + 1
+        if self._idle_boots >= MOST_IDLE_BOOTS:
+            raise BenchError("\n".join([*self._tail, f"{self._idle_boots} boots without a cycle"]))
         return status != 0
 
     def dump(self):

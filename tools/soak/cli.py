@@ -114,7 +114,7 @@ def _run(bench, cycles, noise, has_faults, progress):
         bench.boot(cycles - done, lambda: progress.at(bench.tally.cycles, bench.tally))
     bench.site.is_quiet = True
     bench.life.plan([], bench.now_ms)
-    bench.boot(0)
+    bench.boot(QUIET_CYCLES)
 
 
 def _result(bench, seed, took_s, found):
