@@ -60,16 +60,12 @@ address_changes = 0
 file_bytes = 0  # size of the file that the app says is under way
 
 fault_player = None  # the module _faults, where WORLD.json names any
-quiet_sleeps = 0
 is_link_held = False  # a fault took the link down, and its end brings it back
 next_fault_ms = None  # when a fault begins or ends, since the first boot
 tell = None  # (kind, data): an event for whoever watches the run
 
 MAX_SOCKETS = 8
 LINK_UP_MS = 2000  # from leaving flight mode to an active PDP context
-_SETTLED_SLEEPS = (
-    200  # behind so many since the last socket or callback nobody needs a pause of the host: a week is over soon
-)
 _CALL_REAL_MS = 100  # how long a callback may take before virtual time goes on
 _TICK_REAL_MS = 1  # how often a timer thread looks at the virtual clock
 
@@ -198,11 +194,9 @@ def spoil_clock(fault: object) -> None:
 
 def sleep_ms(ms: int) -> None:
     """The app sleeps. A watchdog that runs out meanwhile restarts the module."""
-    global quiet_sleeps
     if skip_sleep:
         pass_ms(ms)
-        quiet_sleeps += 1
-        real_sleep_ms(1 if ms and quiet_sleeps <= _SETTLED_SLEEPS else 0)
+        real_sleep_ms(1 if ms and (sockets or _calls) else 0)  # a pause of the host only where somebody works meanwhile
     else:
         real_sleep_ms(int(ms / speed))
     check_reset()
@@ -240,8 +234,6 @@ def _let_happen(call_ms: int) -> None:
 
 def later(ms: int, action: object, is_wanted: object = None) -> None:
     """Calls `action` on another thread when the virtual clock has moved on by `ms`, unless is_wanted() is False."""
-    global quiet_sleeps
-    quiet_sleeps = 0
     due_ms = now_ms() + ms
     _calls.append(due_ms)
 

@@ -73,7 +73,6 @@ class socket:  # noqa: N801 - the firmware's name
     def _adopt(self, make: object) -> None:
         if len(_world.sockets) >= _world.MAX_SOCKETS:
             raise OSError(23)
-        _world.quiet_sleeps = 0
         self._sock = self._timed = make()  # TLS puts its stream in the place of the first
         self._timeout = None
         self._is_over = False  # the end, or an error, has been told once; from now on errnos are garbage
