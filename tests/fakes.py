@@ -72,6 +72,16 @@ class MemoryFiles:
         self._step("rename", new)
         self.store[new] = self.store.pop(old)
 
+    def read(self, path, at_most):
+        self._step("read", path)
+        found = self.store.get(path)
+        assert found is None or len(found) <= at_most
+        return found
+
+    def replace(self, path, raw):
+        self._step("write", path)
+        self.store[path] = raw
+
     def append(self, path, raw):
         self.appends += 1
         try:

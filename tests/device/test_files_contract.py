@@ -67,7 +67,7 @@ def told(request, tmp_path_factory):
         module = Module(command, folder)
     else:
         module = FlashModule(command, folder, Flash(path, folder / fs, fs, SIZE_BYTES))
-    for name in ("app/__init__.py", "app/errors.py", "app/platform/__init__.py", "app/platform/files.py"):
+    for name in ("app/__init__.py", "app/errors.py", "app/platform/files.py"):
         (module.usr / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, module.usr / name)
     shutil.copyfile(files_contract.__file__, module.usr / "files_contract.py")

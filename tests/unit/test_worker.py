@@ -3,12 +3,12 @@ import pytest
 
 from app.config import parse
 from app.errors import AuthError, LinkError, PermReply, TempReply, TransportError
-from app.log import Log
 from app.pace import RUNGS
 from app.proto.control import Counts
 from app.sync.report import Result
 from app.worker import LOOK_MS, PROBE_S, REASONS, RESTARTS, Worker, is_of_link, last_restarts, note_restart
 from tests.fakes import FakeClock, MemoryFiles
+from tests.world import StrictLog
 
 NO_SIM = LinkError("no SIM card", step="link")
 SILENCE = TransportError(110, step="connect")
@@ -129,7 +129,7 @@ class World:
         self.module = Module()
         self.manager = Manager(self.clock)
         self.lines = []
-        self.log = Log(self.clock, out=self.lines.append)
+        self.log = StrictLog(self.clock, out=self.lines.append)
         self.reloaded = None
         self.worker = Worker(
             self.manager,
@@ -348,8 +348,8 @@ def test_restarts_are_rationed_by_the_boots_without_a_good_cycle(bad_boots, hour
     world = World(link={"restart_after_s": 3600}, retry={"base_s": 60, "cap_s": 60}, schedule={"first_s": 0})
     world.manager.errors = [NO_SIM]
     world.manager.bad_boots = bad_boots
-    while "restart" not in world.module.done:
-        world.run(1)
+    world.module.restart = lambda: setattr(world.worker, "is_stopped", True)
+    world.worker.run()
     assert hours <= world.clock.now_ms / 3_600_000 < hours + 0.3
 
 
@@ -462,6 +462,7 @@ def test_a_module_without_a_watchdog_is_told_of():
 def test_a_worker_that_dies_restarts_the_module():
     world = World(schedule={"first_s": 0})
     world.manager.name = lambda: 1 / 0
+    world.log.trace = lambda error: None
     world.worker.run_guarded()
     assert world.module.steps() == ["restart"]
     assert "the worker died: ZeroDivisionError" in last_restarts(world.files)[0][0]
