@@ -18,9 +18,8 @@ from app.budget import Budget
 from app.errors import HALT, KNOWN, PAUSE, Error, LinkError, StorageError, TempReply, TransportError
 from app.sync.records import BOOTS, BOOTS_KEY, BUDGET, BUDGET_KEY, SERVER, SERVERS_KEY, UPDATE_KEY, server_key
 from app.sync.folders import Folders
-from app.sync.room import make_room
 from app.sync.rules import STATE_FOLDER, mount_of
-from app.sync.staging import clear_staged
+from app.sync.staging import clear_staged, make_room
 
 # state -> {event: next state}. A cycle runs from "due", "retry" or "probe" to one of the RESTING states.
 TRANSITIONS = {
@@ -127,7 +126,7 @@ class FtpManager:
         self._config = config
         self._failover = None
         if len(config["servers"]) > 1:
-            from app.failover import Failover
+            from app.sync.servers import Failover
 
             return_ms = 1000 * config["failover.return_s"]
             self._failover = Failover(

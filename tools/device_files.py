@@ -7,10 +7,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def device_files(root=ROOT):
+# For programs of one's own; Ferry itself never loads it. Left out where the flash is small: it takes seven blocks.
+FOR_PROGRAMS = ("app/ftp/__init__.py", "app/ftp/client.py", "app/manual.py")
+
+
+def device_files(root=ROOT, is_small=False):
     """Paths of Ferry's code, relative to the checkout, sorted. config.json is not code: whoever flashes writes it."""
     found = [root / "main.py", root / "ftp_manager.py", root / "ferry.py", *(root / "app").rglob("*.py")]
-    return sorted(path.relative_to(root) for path in found if path.is_file())
+    paths = sorted(path.relative_to(root) for path in found if path.is_file())
+    return [path for path in paths if not (is_small and path.as_posix() in FOR_PROGRAMS)]
 
 
 def squeezed(source):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tools.device_files import ROOT, device_files, squeezed
 
-PY_BUDGET = 184 * 1024
-MPY_BUDGET = 120 * 1024
+PY_BUDGET = 256 * 1024
+MPY_BUDGET = 168 * 1024
 
 
 def compiler():

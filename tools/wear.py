@@ -188,7 +188,7 @@ def summary(life, files_per_day, endurance):
 @click.option("--readme", "is_for_readme", is_flag=True, help="Write the table into README.md.")
 def wear(files_per_day, endurance, json_file, is_for_readme):
     """Measure what Ferry costs a flash of 384k with littlefs 1, and how many years that leaves it."""
-    interpreter = child.find_interpreter(None, "512k")
+    interpreter = child.find_interpreter(None, "768k")  # the flash is simulated in it too
     if not interpreter.heap:
         raise click.UsageError(f"needs a real MicroPython: {interpreter.name} has no littlefs")
     rows = measure(interpreter)

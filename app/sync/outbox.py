@@ -6,7 +6,7 @@ from app.sync.item import REMOVE, SKIP, Candidate, Upload, plan_upload
 from app.sync.names import DATED, about, passing_values, render, whole, with_number
 from app.sync.records import BATCHED, GET_INTENT, NAMED, PUT_DONE, get_key, log_key, name_key, put_key
 from app.sync.rules import is_protected, is_selected, mount_of, temp_name, why_too_long, why_unsendable
-from app.sync.scan import walk
+from app.sync.folders import walk
 from app.sync.staging import settle
 
 SETTLING = 64  # files that are watched until they stand still

@@ -1,4 +1,5 @@
-# Where a download is written before it is renamed, and what a cut between the two means.
+# The flash beside the ledger: where a download is written before it is renamed, and what a cut between the two means; room in
+# the flash of a module that fills it while nobody listens. That works without a link.
 
 import ubinascii
 import ustruct
@@ -6,7 +7,8 @@ import ustruct
 from app.sync.records import CANCEL, get_key
 from app.sync.rules import STATE_FOLDER, TEMP_SUFFIX, mount_of
 
-_BATCH = 32  # names held at once
+_NAMES = 32  # held at once
+_CHOSEN = 16  # files to be removed in one look at the folders
 
 
 def staged_path(path, stamp):
@@ -39,10 +41,44 @@ def clear_staged(files, mount):
     folder = mount + "/" + STATE_FOLDER
     after = ""
     while True:
-        batch = files.entries(folder, after, _BATCH)
+        batch = files.entries(folder, after, _NAMES)
         for name, is_folder, _ in batch:
             after = name
             if not is_folder and name.endswith(TEMP_SUFFIX):
                 files.remove(folder + "/" + name)
-        if len(batch) < _BATCH:
+        if len(batch) < _NAMES:
             return
+
+
+def make_room(files, mount, low_blocks, candidates, report):
+    """Remove files until `low_blocks` of the mount are free: what has arrived on the server first, the oldest first; what was
+    never sent only where the rule allows it, and that is told. `candidates(mount)` yields the Candidates there.
+
+    Raises StorageError. Reads every file there, but only when there is too little room."""
+    free = files.free_blocks(mount)
+    for is_sent in (True, False):
+        while free < low_blocks:
+            batch = _choose(candidates(mount), is_sent)
+            if not batch:
+                break
+            for found in batch:
+                files.remove(found.path)
+                report.dropped(found.path, found.size, is_sent)
+                free += files.blocks_for(found.size)
+                if free >= low_blocks:
+                    return
+
+
+def _choose(candidates, is_sent):
+    """The _CHOSEN oldest that arrived, or the first by name that did not and may be dropped all the same."""
+    chosen = []
+    for found in candidates:
+        if found.size == 0 or (found.age is not None) != is_sent or not (is_sent or found.may_drop_unsent):
+            continue
+        at = len(chosen)
+        while at and is_sent and chosen[at - 1].age > found.age:
+            at -= 1
+        chosen.insert(at, found)
+        if len(chosen) > _CHOSEN:
+            chosen.pop()
+    return chosen

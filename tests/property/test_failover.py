@@ -4,7 +4,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.failover import Failover
+from app.sync.servers import Failover
 from tests.world import FastClock
 
 PERIOD_MS = 1 << 30

@@ -15,7 +15,6 @@ PURE_MODULES = {
     "app.sync.folders",
     "app.sync.tar",
     "app.sync.manifest",
-    "app.sync.scan",
     "app.sync.staging",
     "app.proto.parse",
     "app.proto.reply",
@@ -208,9 +207,9 @@ def test_imports_have_no_circles():
     [
         (wrong_ways, "app/errors.py", "import app.config"),
         (wrong_ways, "app/pace.py", "from app.proto.session import Session"),
-        (wrong_ways, "app/sync/scan.py", "from app.sync.upload import Upload"),
+        (wrong_ways, "app/sync/folders.py", "from app.sync.upload import Upload"),
         (wrong_ways, "app/sync/upload.py", "from app.proto.session import Session"),
-        (wrong_ways, "app/sync/scan.py", "def f():\n    import app.platform.files"),
+        (wrong_ways, "app/sync/folders.py", "def f():\n    import app.platform.files"),
         (wrong_ways, "app/sync/rules.py", "import app.sync.outbox"),
         (wrong_ways, "app/ftp/client.py", "import ftp_manager"),
         (wrong_ways, "ftp_manager.py", "import main"),
@@ -234,7 +233,7 @@ def test_rule_fires(check, path, text):
     ("check", "path", "text"),
     [
         (wrong_ways, "app/proto/session.py", "from app.proto.reply import ReplyReader\nfrom app.errors import Error"),
-        (wrong_ways, "app/sync/scan.py", "from app.sync import rules"),
+        (wrong_ways, "app/sync/folders.py", "from app.sync import rules"),
         (wrong_ways, "main.py", "import ftp_manager"),
         (firmware_names, "app/platform/files.py", "import uos"),
         (firmware_names, "app/config.py", "import ujson"),

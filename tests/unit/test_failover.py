@@ -1,6 +1,6 @@
 import pytest
 
-from app.failover import Failover
+from app.sync.servers import Failover
 from tests.world import FastClock
 
 AFTER = 2

@@ -37,7 +37,7 @@ def test_a_time_of_day_is_in_a_window_or_not(windows, clock, expected):
 
 def test_a_phase_is_always_the_same_and_inside_of_its_period():
     for number in range(1000):
-        name = "86123405%07d" % number
+        name = f"86123405{number:07}"
         assert 0 <= phase_of(name, 900_000) < 900_000
         assert phase_of(name, 900_000) == phase_of(name, 900_000)
         assert first_ms(name, 60) == phase_of(name, 60_000)

@@ -1,6 +1,6 @@
 import pytest
 
-from app.sync.scan import DEPTH, walk
+from app.sync.folders import DEPTH, walk
 from tests.fakes import MemoryFiles
 
 BATCH = 32

@@ -1,4 +1,7 @@
 # The life around the cycles, with a manager and a module that do what the test says. No time passes but the clock's.
+import itertools
+import json
+
 import pytest
 
 from app.config import parse
@@ -146,8 +149,6 @@ class World:
 
     @staticmethod
     def config(**sections):
-        import json
-
         return parse(json.dumps({"server": {"host": "h"}, **sections}).encode())
 
     def run(self, cycles):
@@ -167,7 +168,7 @@ class World:
 
     def gaps_s(self):
         began = self.manager.began_ms
-        return [round((b - a) / 1000) for a, b in zip(began, began[1:], strict=False)]
+        return [round((b - a) / 1000) for a, b in itertools.pairwise(began)]
 
 
 # --- when
@@ -402,8 +403,8 @@ def test_the_log_is_kept_over_a_restart_when_it_holds_an_error():
 def test_the_last_reasons_are_kept():
     files = MemoryFiles()
     for number in range(10):
-        note_restart(files, "reason %d" % number, ["line 1", "line 2"])
-    assert last_restarts(files) == (["reason %d" % n for n in range(10 - REASONS, 10)], ["line 1", "line 2"])
+        note_restart(files, f"reason {number}", ["line 1", "line 2"])
+    assert last_restarts(files) == ([f"reason {n}" for n in range(10 - REASONS, 10)], ["line 1", "line 2"])
 
 
 def test_a_full_flash_does_not_keep_the_module_from_restarting():

@@ -43,7 +43,7 @@ def flash(usr, config, is_small=False):
 
     A small flash takes .mpy files on a real module. Those of its firmware are not for the interpreter here, so that one gets
     its own: the same size but for a few bytes. Where there is no compiler for them it gets squeezed sources."""
-    for path in device_files():
+    for path in device_files(is_small=is_small):
         target = usr / path
         target.parent.mkdir(parents=True, exist_ok=True)
         if is_small and path.name != "main.py" and _mpy_cross:

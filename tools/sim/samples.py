@@ -16,7 +16,7 @@ def fill_module(usr, seed, is_small=False):
                 "data/all bytes.bin": ALL_BYTES * 4,
                 "data/grüße-日本.txt": "Grüße\n".encode(),
                 "data/100% [done] #1.txt": b"not a pattern\n",
-                "data/capture.bin": noise.randbytes(20_003),
+                "data/capture.bin": noise.randbytes(4_003),
                 "system_config.json": b'{"replFlag": 0}',
             },
         )
@@ -46,7 +46,7 @@ def fill_server(updates, seed, is_small=False):
     """Files that wait for the module in the server's update folder; fewer for a small flash."""
     noise = random.Random(seed + 1)
     if is_small:
-        _write(updates, {"news/dos.txt": b"one\r\ntwo\r\n", "image.bin": noise.randbytes(10_003)})
+        _write(updates, {"news/dos.txt": b"one\r\ntwo\r\n", "image.bin": noise.randbytes(3_003)})
         return
     _write(
         updates,
