@@ -9,6 +9,7 @@ from pathlib import Path
 from tools.sim import child, module, server, settings
 
 SILENCE_S = 120
+SPEED = 8  # of virtual time where the host's sockets wait in vain: a time-out of 5 s costs less than one
 MOST_IDLE_BOOTS = 20  # in a row without a cycle: it would go round for ever
 RULES = [
     {"from": "/usr/out", "to": "{device}/out", "after": "delete"},
@@ -87,7 +88,7 @@ class Bench:
         """One life of the module, of at most so many cycles (0: any number). -> True if it restarted, False if it came to its end."""
         before = self.tally.cycles
         flash = self._image and self._image.world(sum(self.tally.restarts.values()))
-        life = self.life.world(self.tally.cycles)
+        life = dict(self.life.world(self.tally.cycles), speed=SPEED)
         module.write_world(self._world, self.root, cycles, self._seed, flash, life)
         self.memory.append([])
         with child.Child(self.interpreter.command(self._world)) as process:
