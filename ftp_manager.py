@@ -348,6 +348,10 @@ class FtpManager:
         self._ledger.load()
         if self._ledger.lost:
             self._log.warning("%s: files go again under the same names", self._ledger.lost)
+        entry = self._ledger.find(BUDGET_KEY)
+        if entry:
+            self._budget.recall(entry.size, entry.stamp)
+            self._budget.begin(self._report.result.counts, self._clock.seconds(), self._uptime_ms)
         entry = self._ledger.find(BOOTS_KEY)
         self.boots = entry.stamp + 1 if entry else 1
         self.bad_boots = entry.size + 1 if entry else 1
@@ -358,10 +362,6 @@ class FtpManager:
             self._ledger.flush()
         except StorageError as e:
             self._log.warning("%s: this boot is not counted", e)  # uploads may make room
-        entry = self._ledger.find(BUDGET_KEY)
-        if entry:
-            self._budget.recall(entry.size, entry.stamp)
-            self._budget.begin(self._report.result.counts, self._clock.seconds(), self._uptime_ms)
         if self._files.size(TRIAL) is not None:
             from app.apply import Trial
 

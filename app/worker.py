@@ -120,15 +120,16 @@ class Worker:
                     self._sleep(SLICE_MS)
         finally:
             self.is_running = False
-            self._power.may_sleep()
 
     def turn(self):
         """A cycle, and what follows from it; returns the time to the next one in ms."""
         self._power.stay_awake()
-        result = self.result = self.manager.run_cycle(self.uptime_ms())
+        try:
+            result = self.result = self.manager.run_cycle(self.uptime_ms())
+        finally:
+            self._power.may_sleep()
         self.uptime_ms()
         pause_s = self._judge(result)
-        self._power.may_sleep()
         reason = self.manager.restart_reason or self.wanted_restart
         if reason:
             self.restart(reason)

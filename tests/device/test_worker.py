@@ -1,0 +1,131 @@
+# The life around the cycles on a real MicroPython: what survives a restart, what the module is asked for, who runs it.
+from tests.device.ferry import DEVICE
+from tools.sim import faults
+
+BODY = bytes(range(250)) * 36  # 9,000 bytes
+MAIN_WITH_REPL = """
+import gc
+gc.threshold(8192)
+import app, utime
+from app.start import start
+start()
+while not app.running.is_stopped or app.running.is_running:
+    utime.sleep_ms(20)  # a person thinks
+print("the prompt is there")
+"""
+
+
+def budget(ferry, day_bytes):
+    ferry.configure(budget={"day_bytes": day_bytes}, upload={"from": "/usr/data"}, download={"from": ""})
+
+
+def test_bytes_of_the_day_are_counted_over_a_restart(ferry, ftpd):
+    budget(ferry, 22_000)
+    ferry.put("data/a", BODY)
+    ferry.sync()
+    ferry.put("data/b", BODY)
+    boot = ferry.sync()
+    assert ftpd.files(DEVICE) == {"a": BODY}
+    assert boot.cycles[0]["ok"]
+    assert "budget.day_bytes" in str(boot.data("wait"))
+
+
+def test_a_new_day_brings_new_bytes(ferry, ftpd):
+    budget(ferry, 22_000)
+    ferry.put("data/a", BODY)
+    ferry.sync()
+    ferry.put("data/b", BODY)
+    ferry.sync(epoch_s=1767225600 + 86400)
+    assert ftpd.files(DEVICE) == {"a": BODY, "b": BODY}
+
+
+def test_when_little_is_left_what_has_priority_goes(ferry, ftpd):
+    budget(ferry, 24_500)
+    ferry.configure(
+        upload=[{"from": "/usr/data", "priority": 5}, {"from": "/usr/alarms", "to": "{device}/alarms", "priority": 9}]
+    )
+    for name in ("data/a", "data/b"):
+        ferry.put(name, BODY)
+        ferry.sync()
+    ferry.put("data/c", b"usual")
+    ferry.put("alarms/d", b"urgent")
+    ferry.sync()
+    assert ftpd.files(DEVICE) == {"a": BODY, "b": BODY, "alarms/d": b"urgent"}
+
+
+def test_a_cycle_stays_within_its_bytes_and_the_rest_goes_in_the_next(ferry, ftpd):
+    ferry.configure(budget={"cycle_bytes": 12_000}, upload={"from": "/usr/data"}, download={"from": ""})
+    for name in ("a", "b", "c"):
+        ferry.put("data/" + name, BODY)
+    boot = ferry.sync(3)
+    assert [cycle["up_count"] for cycle in boot.cycles] == [1, 1, 1]
+
+
+def test_a_weak_battery_holds_cycles_up_until_it_is_charged(ferry):
+    ferry.configure(schedule={"min_battery_mv": 3500})
+    boot = ferry.boot(1, faults=faults.parse("battery@3300mV@0-10m"))
+    assert "the battery has 3300 mV" in boot.text
+    (cycle,) = [event for event in boot.events if event["kind"] == "cycle"]
+    assert cycle["ms"] >= 600_000
+
+
+def test_a_weak_signal_holds_cycles_up(ferry):
+    ferry.configure(schedule={"min_signal": 8})
+    boot = ferry.boot(1, faults=faults.parse("signal@5@0-10m"))
+    assert "the signal is 5" in boot.text
+
+
+def test_a_time_server_sets_the_clock_where_the_settings_want_it(ferry, ftpd):
+    ferry.configure(clock={"source": "ntp"}, upload={"from": "/usr/data", "to": "{device}/{date}-{name}"})
+    ferry.put("data/a", b"1")
+    boot = ferry.boot(1, faults=faults.parse("clock-unset"))
+    assert boot.cycles[0]["ok"], boot.text
+    (name,) = ftpd.files(DEVICE)
+    assert name.startswith("20")
+    assert not name.startswith("2000")
+
+
+def test_without_one_a_dated_file_waits_for_the_clock(ferry, ftpd):
+    ferry.configure(upload={"from": "/usr/data", "to": "{device}/{date}-{name}"})
+    ferry.put("data/a", b"1")
+    boot = ferry.boot(1, faults=faults.parse("clock-unset"))
+    assert boot.cycles[0]["ok"], boot.text
+    assert ftpd.files(DEVICE) == {}
+
+
+def test_the_module_is_kept_awake_during_a_cycle_only(ferry):
+    ferry.configure(power={"sleep": True})
+    boot = ferry.boot(2)
+    assert boot.data("wake") == [["ferry", "held"], ["ferry", "released"]] * 2
+
+
+def test_the_watchdog_is_fed_often_enough_in_a_large_upload(ferry):
+    ferry.configure(upload={"from": "/usr/data"}, download={"from": ""})
+    ferry.put("data/large", BODY * 100)
+    boot = ferry.boot(1)
+    ((count, longest_ms),) = boot.data("fed")
+    assert count > 100
+    assert longest_ms < 60_000
+
+
+def test_beside_the_repl_it_runs_in_a_thread(ferry, ftpd):
+    ferry.configure(upload={"from": "/usr/data"}, download={"from": ""}, run={"thread": True})
+    ferry.put("data/a", BODY)
+    boot = ferry.boot(2, before="import usys\nusys.path.append('/usr')\n", main=MAIN_WITH_REPL, deferred=None)
+    assert boot.lines[-1] == "the prompt is there", boot.text
+    assert [cycle["ok"] for cycle in boot.cycles] == [True, True]
+    assert ftpd.files(DEVICE) == {"a": BODY}
+
+
+def test_in_the_main_thread_main_py_goes_on_for_ever(ferry):
+    ferry.configure(run={"thread": False})
+    assert [cycle["ok"] for cycle in ferry.boot(2).cycles] == [True, True]
+
+
+def test_the_address_of_the_module_changes_and_the_session_ends_at_once(ferry, ftpd):
+    ferry.configure(upload={"from": "/usr/data"}, download={"from": ""})
+    ferry.put("data/large", BODY * 30)
+    hook = "import dataCall\n"  # the data call drops and comes back in the middle of the first file
+    boot = ferry.boot(2, before=hook, faults=faults.parse("ip-change@cycle1"))
+    assert boot.cycles[-1]["ok"], boot.text
+    assert ftpd.files(DEVICE) == {"large": BODY * 30}
