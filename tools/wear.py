@@ -108,9 +108,9 @@ def measure(interpreter):
 
 
 def _uploads(bench):
-    steps = [[_SMALL_BYTES]] * _ALONE_COUNT + [[_SMALL_BYTES] * _SERIES] * 3 + [[_LARGE_BYTES]] * 3 + [[]] * 3
+    steps = [[_SMALL_BYTES]] * _ALONE_COUNT + [[_SMALL_BYTES] * _SERIES] * 3 + [[_LARGE_BYTES]] * 12 + [[]] * 3
     costs = bench.boot(steps)[1:]
-    alone, series, large, idle = (costs[:-9], costs[-9:-6], costs[-6:-3], costs[-3:])
+    alone, series, large, idle = (costs[:-18], costs[-18:-15], costs[-15:-3], costs[-3:])
     usual = sorted(cost["erases"] for cost in alone)[len(alone) // 2]
     compaction = sum(cost["erases"] for cost in alone) / len(alone) - usual
     return [
