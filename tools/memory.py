@@ -20,7 +20,7 @@ from tools.sim import child, module, server, settings
 from tools.sim.record import Record
 
 COUNTS = (100, 1000, 5000)
-HEAP_K = 256
+HEAP_K = 272
 STEP_K = 8  # of the search for the smallest heap
 _LEAST_K, _MOST_K = 64, 1024  # between these it is searched
 _FILE_BYTES = 50

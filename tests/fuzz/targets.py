@@ -111,7 +111,7 @@ class _Skips:
 
 
 def _list(pieces, after, method):
-    batch = _Batch(after, _Skips(), "updates")
+    batch = _Batch(after, _Skips(), "updates", 0)
     take = getattr(batch, method)
 
     def take_line(line):

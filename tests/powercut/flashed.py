@@ -104,6 +104,7 @@ class Flashed(module.Module):
 _plan = module.read_plan()
 _firmware = module.start(_plan)
 boot._world, boot._flash, boot._PowerCut = module._world, module._flash, nor.PowerCut
+module._world.tell = lambda *_: None  # nobody listens to events here
 boot.print_exception = sys.print_exception
 builtins.open = module._flash.open_file
 module.obey(Flashed(_plan, _firmware))

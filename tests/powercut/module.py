@@ -33,7 +33,7 @@ class Module:
 
     def switch_on(self, user: str, cut_at: int = 0, torn: bool = False, seed: int = 0) -> None:
         self.power_on(cut_at, torn, seed)
-        self.config["server.user"] = user
+        self.config["servers"][0]["user"] = user
         clock = Clock()
         self.log = Log(clock, "info", _lines.append)
         self.manager = build(self.config, Files(), clock, self.log).manager

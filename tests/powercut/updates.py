@@ -51,7 +51,8 @@ class Update:
             "upload": {"from": "/usr", "to": "{device}"},
             "download": {"from": ""},
             "update": {"from": "updates"},
-            "schedule": {"every_s": 10, "jitter_s": 0},
+            "schedule": {"every_s": 10, "jitter_s": 0, "first_s": 0},
+            "link": {"hold_s": 0},
         }
 
     def flashed(self, port):
