@@ -554,9 +554,10 @@ class FtpManager:
             self._trial = None
             self._log.info("the update is confirmed")
         self._outbox.trim()
-        if self.bad_boots > 1:
+        if self.bad_boots:
             self._ledger.put(BOOTS, BOOTS_KEY, 0, stamp=self.boots)
-            self._ledger.flush()
+            if self.bad_boots > 1:  # else it goes to flash with the next thing that has to be written
+                self._ledger.flush()
         self.bad_boots = 0
         servers = [server_key(server["host"], server["port"]) for server in self._config["servers"]]
         for key in [BOOTS_KEY, UPDATE_KEY, BUDGET_KEY, SERVERS_KEY] + servers:
