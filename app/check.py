@@ -17,14 +17,6 @@ STORING = ("upload", "size", "rename", "delete")
 UPDATES = "updates"
 LOADED = ("app.platform.hops", "app.platform.states", "app.sync.testfile")  # for this alone
 
-_SILENT = "the host is down, or a firewall on the way drops server.port; does the SIM's plan reach this host?"
-# What a connect that fails tells about the way: nobody there, nobody listening, no way.
-_CONNECT_ADVICE = {
-    11: _SILENT,
-    110: _SILENT,
-    111: "the host is there, but nothing listens: is the FTP server running, is server.port right?",
-    113: "the network has no way to this host: check server.host and the APN",
-}
 _NO_GREETING = "what listens there is no plain FTP server: check server.port; does it want server.tls = implicit?"
 _NO_TLS = "does server.tls fit the port? implicit is TLS from the first byte (often 990), explicit begins in clear (21)"
 _FAULT = "a fault in Ferry; please report this line"
@@ -199,9 +191,7 @@ class _Server:
         error = self._error
         if not isinstance(error, TransportError):
             return
-        if hop == "connect":
-            error.advice = _CONNECT_ADVICE.get(error.args[0], error.advice)
-        elif hop != "look-up":
+        if hop not in ("look-up", "connect"):
             error.advice = _NO_TLS if hop == "TLS" else _NO_GREETING
 
     def _login(self):

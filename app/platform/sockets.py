@@ -31,6 +31,14 @@ _REASONS = {
     111: "connection refused",
     113: "host unreachable",
 }
+_SILENT = "the host is down, or a firewall on the way drops server.port; does the SIM's plan reach this host?"
+# What a connect that fails tells about the way: nobody there, nobody listening, no way.
+_ADVICE = {
+    11: _SILENT,
+    110: _SILENT,
+    111: "the host is there, but nothing listens: is the FTP server running, is server.port right?",
+    113: "the network has no way to this host: check server.host and the APN",
+}
 
 
 class Connection:
@@ -198,7 +206,8 @@ class Net:
                 return connection
             except OSError as e:
                 number = number_of(e)
-        raise TransportError(number, "%s:%d: %s" % (host, port, _REASONS.get(number, "no connection")), step="connect")
+        text = "%s:%d: %s" % (host, port, _REASONS.get(number, "no connection"))
+        raise TransportError(number, text, step="connect", advice=_ADVICE.get(number, ""))
 
     def _connect(self, info, timeout_s):
         sock = _socket.socket(info[0], _socket.SOCK_STREAM)
