@@ -110,10 +110,12 @@ def make(told=""):
 
 
 def start(told=""):
-    """Start the worker as the settings want it. In a thread: returns at once, and the REPL is free. Else blocks until it is stopped."""
+    """Start the worker as the settings want it. In a thread: returns at once, and the REPL is free. Else blocks until it is stopped.
+
+    False if it cannot start, which is told."""
     worker = app.running = make(told)
     if worker is None:
-        return
+        return False
     worker.prepare()
     gc.collect()
     gc.threshold(
@@ -126,3 +128,4 @@ def start(told=""):
         start_thread(worker.run_guarded)
     else:
         worker.run()
+    return True
