@@ -15,7 +15,7 @@ from app.sync.download import Downloader
 from app.sync.outbox import Outbox
 from app.sync.report import Report
 from app.budget import Budget
-from app.errors import HALT, KNOWN, PAUSE, Error, LinkError, StorageError, TempReply, TransportError
+from app.errors import HALT, KNOWN, PAUSE, Fault, LinkError, StorageError, TempReply, TransportError
 from app.sync.records import BOOTS, BOOTS_KEY, BUDGET, BUDGET_KEY, SERVER, SERVERS_KEY, UPDATE_KEY, server_key
 from app.sync.folders import Folders
 from app.sync.rules import STATE_FOLDER, mount_of
@@ -325,12 +325,7 @@ class FtpManager:
             self.end_session()
             gc.collect()  # it may have been a MemoryError
             self._log.trace(e)
-            error = Error(
-                "%s: %s" % (type(e).__name__, e),
-                step=self.state,
-                advice="a fault in Ferry; please report the traceback",
-            )
-            self._report.fail(error)
+            self._report.fail(Fault("%s: %s" % (type(e).__name__, e), step=self.state))
             event = "failed"
         self.end_session()
         return event if event in TRANSITIONS[self.state] else "failed"
