@@ -125,7 +125,10 @@ def start(told=""):
         from app.platform.quec import new_lock, start_thread
 
         app.config_lock = new_lock()
-        start_thread(worker.run_guarded)
-    else:
-        worker.run()
+        try:
+            start_thread(worker.run_guarded)
+            return True
+        except (OSError, MemoryError, RuntimeError) as e:
+            worker.log.warning("no thread, the REPL is blocked: %s", e)
+    worker.run_guarded()
     return True

@@ -96,7 +96,7 @@ class Worker:
             self.log.warning("this module does not take power.psm_tau_s")
 
     def run_guarded(self):
-        """run() in a thread of its own: nobody hears of its death there, so it restarts the module."""
+        """run(), but nobody hears of its death in the field, so it restarts the module."""
         try:
             self.run()
         except Exception as e:
