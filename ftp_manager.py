@@ -15,7 +15,7 @@ from app.sync.download import Downloader
 from app.sync.outbox import Outbox
 from app.sync.report import Report
 from app.budget import Budget
-from app.errors import HALT, KNOWN, PAUSE, Error, LinkError, StorageError, TempReply, TransportError
+from app.errors import HALT, KNOWN, PAUSE, Fault, LinkError, StorageError, TempReply, TransportError
 from app.sync.records import BOOTS, BOOTS_KEY, BUDGET, BUDGET_KEY, SERVER, SERVERS_KEY, UPDATE_KEY, server_key
 from app.sync.folders import Folders
 from app.sync.rules import STATE_FOLDER, mount_of
@@ -97,7 +97,7 @@ class FtpManager:
         self._batch = []
         self._is_recovered = False
         self._held_address = None  # of the link, when it was last seen to hold
-        self._clock_set_ms = None  # uptime when a time server was asked last
+        self._clock_asked_ms = None  # uptime when a time server was asked last
         self._cycles = 0
         self._uptime_ms = 0
         self.boots = 0
@@ -325,12 +325,7 @@ class FtpManager:
             self.end_session()
             gc.collect()  # it may have been a MemoryError
             self._log.trace(e)
-            error = Error(
-                "%s: %s" % (type(e).__name__, e),
-                step=self.state,
-                advice="a fault in Ferry; please report the traceback",
-            )
-            self._report.fail(error)
+            self._report.fail(Fault("%s: %s" % (type(e).__name__, e), step=self.state))
             event = "failed"
         self.end_session()
         return event if event in TRANSITIONS[self.state] else "failed"
@@ -439,15 +434,15 @@ class FtpManager:
         self._held_address = address
 
     def _set_clock(self):
-        """By a time server, if the settings want it, once a day. A clock that cannot be set fails nothing."""
+        """By a time server, if the settings want it, once a day; in each cycle while the clock is not set at all. A clock that
+        cannot be set fails nothing."""
         if self._config["clock.source"] != "ntp":
             return
-        last_ms = self._clock_set_ms
+        last_ms = self._clock_asked_ms
         if last_ms is not None and self._uptime_ms - last_ms < DAY_MS and self._clock.seconds():
             return
-        if self._clock.ask(self._config["clock.ntp_host"]):
-            self._clock_set_ms = self._uptime_ms
-        else:
+        self._clock_asked_ms = self._uptime_ms  # also if it does not answer: a clock that is set need not wait for it again
+        if not self._clock.ask(self._config["clock.ntp_host"]):
             self._log.warning("the time server does not answer; the clock stays as it is")
 
     def _do_scan(self):

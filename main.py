@@ -34,11 +34,29 @@ def finish_update():
     return ""
 
 
+def is_on_trial():
+    try:
+        uos.stat("/usr/.ferry/trial")
+        return True
+    except OSError:
+        return False
+
+
 def main():
     told = finish_update()
-    from app.start import start
+    try:
+        from app.start import start
 
-    start(told)
+        is_up = start(told)
+    except Exception as e:
+        if not is_on_trial():
+            raise
+        usys.print_exception(e)
+        is_up = False
+    if not is_up and is_on_trial():  # each boot is one of its chances; without any the old version would never come back
+        from misc import Power
+
+        Power.powerRestart()
 
 
 if __name__ == "__main__":

@@ -196,8 +196,10 @@ class Trial:
         if self._failed < self._cycles:
             return ""
         try:
-            trial = read(TRIAL)
-            if trial:
+            journal, trial = read(JOURNAL), read(TRIAL)
+            if journal:  # begun and failed: planned anew it would take what is back already for new, and remove it
+                run(journal)
+            elif trial:
                 go_back(trial)
         except OSError as e:  # tried again after the next failed cycle, which comes after its pause like any other
             self._log.warning("the update cannot be taken back: %s", e)

@@ -117,6 +117,12 @@ class LinkError(Error):
     advice = "check SIM card, antenna and APN"
 
 
+class Fault(Error):
+    """A fault in the program, or too little memory. What lasts is cured by a restart, if by anything."""
+
+    advice = "a fault in Ferry; please report the traceback"
+
+
 class ConfigError(Error):
     """config.json is not usable; `problems` lists every line of what is wrong."""
 

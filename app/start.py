@@ -110,10 +110,12 @@ def make(told=""):
 
 
 def start(told=""):
-    """Start the worker as the settings want it. In a thread: returns at once, and the REPL is free. Else blocks until it is stopped."""
+    """Start the worker as the settings want it. In a thread: returns at once, and the REPL is free. Else blocks until it is stopped.
+
+    False if it cannot start, which is told."""
     worker = app.running = make(told)
     if worker is None:
-        return
+        return False
     worker.prepare()
     gc.collect()
     gc.threshold(
@@ -123,6 +125,10 @@ def start(told=""):
         from app.platform.quec import new_lock, start_thread
 
         app.config_lock = new_lock()
-        start_thread(worker.run_guarded)
-    else:
-        worker.run()
+        try:
+            start_thread(worker.run_guarded)
+            return True
+        except (OSError, MemoryError, RuntimeError) as e:
+            worker.log.warning("no thread, the REPL is blocked: %s", e)
+    worker.run_guarded()
+    return True

@@ -3,7 +3,7 @@
 
 import gc
 
-from app.errors import LADDER, StorageError, TransportError, number_of
+from app.errors import LADDER, Fault, StorageError, TransportError, number_of
 from app.pace import FLIGHT, REDIAL, RESTART, SOCKETS, Backoff, Ladder, first_ms, is_open, next_ms
 
 SLICE_MS = 1000  # how soon what is asked for is noticed
@@ -96,18 +96,22 @@ class Worker:
             self.log.warning("this module does not take power.psm_tau_s")
 
     def run_guarded(self):
-        """run() in a thread of its own: nobody hears of its death there, so it restarts the module."""
+        """run(), but nobody hears of its death in the field, so it restarts the module."""
         try:
             self.run()
         except Exception as e:
-            self.log.trace(e)
-            self.restart("the worker died: %s" % type(e).__name__)
+            gc.collect()
+            try:
+                self.log.trace(e)
+            finally:
+                self.restart("the worker died: %s" % type(e).__name__)
 
     def run(self):
         """Cycle after cycle until is_stopped. Blocks; nothing but KeyboardInterrupt and SystemExit gets out."""
         self.is_running = True
         try:
-            wait_ms = first_ms(self.manager.name(), self._config["schedule.first_s"])
+            name = self.manager.name() or str(self._randint(0, 0x3FFFFFFF))  # the modem does not tell it yet
+            wait_ms = first_ms(name, self._config["schedule.first_s"])
             while not self.is_stopped:
                 try:
                     self._rest(wait_ms)
@@ -117,7 +121,8 @@ class Worker:
                     self.manager.end_session()
                     gc.collect()
                     self.log.trace(e)
-                    self._sleep(SLICE_MS)
+                    self._give_up(type(e).__name__)
+                    wait_ms = max(SLICE_MS, self._backoff.next_ms())
         finally:
             self.is_running = False
 
@@ -155,6 +160,8 @@ class Worker:
         if result.ok:
             self._good_ms = self.uptime_ms()
             self._backoff.reset()
+        if isinstance(result.error, Fault):
+            self._give_up(result.error_text)
         if not is_of_link(result.error, result.counts.received_bytes):
             self._ladder.held()
             return 0
@@ -171,6 +178,11 @@ class Worker:
             self.wanted_restart = "no link for %.1f h: %s" % (hours, result.error_text)
         return pause_s
 
+    def _give_up(self, what):
+        """Restart after faults that last, for want of memory in one piece most likely; rationed like those for the link."""
+        if self._may_restart():
+            self.wanted_restart = "no good cycle for %.1f h: %s" % ((self._up_ms - self._good_ms) / 3600000, what)
+
     def _may_restart(self):
         """Restarts are rationed: the next one takes twice as long as the last, also over restarts, until a cycle was good."""
         after_s = self._config["link.restart_after_s"]
@@ -186,6 +198,7 @@ class Worker:
         """Restart the module. The reason is on flash before, and the log with it if there is an error in it."""
         self.log.warning("restart: %s", reason)
         try:
+            gc.collect()
             note_restart(
                 self._files,
                 "boot %d: %s" % (self.manager.boots, reason),
@@ -193,7 +206,8 @@ class Worker:
             )
         except StorageError as e:
             self.log.error("the reason of the restart cannot be kept: %s", e)
-        self._power.restart()
+        finally:  # whatever is wrong: nothing else can help any more
+            self._power.restart()
         self.wanted_restart = ""  # where nothing restarts: on a PC
 
     # --- between the cycles
@@ -215,10 +229,11 @@ class Worker:
                 self._take_settings()
             left_ms = self._due_ms - self._up_ms
             if left_ms <= 0 and not self.is_paused:
-                self.waits_for = self._why_not()
+                is_told, self.waits_for = bool(self.waits_for), self._why_not()
                 if not self.waits_for:
                     break
-                self.log.info("no cycle now: %s", self.waits_for)
+                if not is_told:  # once: in a night of waiting the log would hold nothing else
+                    self.log.info("no cycle now: %s", self.waits_for)
                 self.manager.waited_for = self.waits_for
                 left_ms = LOOK_MS
                 self._due_ms = self._up_ms + left_ms
@@ -257,7 +272,11 @@ class Worker:
         files, size = self._config["schedule.when_files"], self._config["schedule.when_bytes"]
         if not files and not size:
             return False
-        return self.manager.is_full(files, size)
+        try:
+            return self.manager.is_full(files, size)
+        except StorageError as e:  # a bad card must not keep the cycles from beginning
+            self.log.warning("%s", e)
+            return False
 
     def _take_settings(self):
         self.has_new_settings = False

@@ -26,9 +26,12 @@ class Clock:
         if host:
             ntptime.sethost(host)
         try:
-            return ntptime.settime(0) == 0
-        except TypeError:  # firmware of 2021
-            return ntptime.settime() == 0
+            try:
+                return ntptime.settime(0) == 0
+            except TypeError:  # firmware of 2021
+                return ntptime.settime() == 0
+        except (OSError, IndexError):  # of the look-up, which gives [] or OSError, by firmware
+            return False
 
     if hasattr(_time, "ticks_ms"):
 

@@ -29,6 +29,7 @@ class Link:
 
     def __init__(self):
         self._address = ""  # when arm() was called
+        self._profile = 1  # of the data call that had an address last
         self._went = self._came = False  # since then
 
     def wait_ready(self, timeout_s):
@@ -46,7 +47,9 @@ class Link:
         """(stage, state): where the link stands after at most `timeout_s` seconds. Vendor page: checkNet."""
         if hasattr(checkNet, "waitNetworkReady"):
             return checkNet.waitNetworkReady(timeout_s)
-        return checkNet.wait_network_connected(timeout_s)  # firmware of 2021
+        # Firmware of 2021; before its November it is a method only.
+        old = checkNet if hasattr(checkNet, "wait_network_connected") else checkNet.CheckNetwork("Ferry", "")
+        return old.wait_network_connected(timeout_s)
 
     def address(self):
         """The module's own address in its data call, IPv4 before IPv6. Raises LinkError. Vendor page: dataCall.getInfo."""
@@ -54,10 +57,9 @@ class Link:
             for kind in (0, 1):
                 found = dataCall.getInfo(profile, kind)
                 if found != -1 and found[2][0] == 1 and found[2][2] not in ("0.0.0.0", "::", ""):
+                    self._profile = profile
                     return found[2][2]
-        raise LinkError(
-            "the data call has no address", step="link", advice="set server.active_host or server.mode to passive"
-        )
+        raise LinkError("the data call has no address", step="link")
 
     def arm(self):
         """From now on has_changed() tells of changes. Raises LinkError. Vendor page: dataCall.setCallback."""
@@ -67,6 +69,8 @@ class Link:
 
     def _hear(self, event):
         """On another thread: must not block. The tuple has two or three items, by firmware."""
+        if event[0] != self._profile:
+            return  # another program's data call
         if event[1]:
             self._came = True
         else:
@@ -84,8 +88,8 @@ class Link:
 
         Vendor page: dataCall."""
         if hasattr(dataCall, "activate"):
-            dataCall.deactivate(1)
-            dataCall.activate(1)
+            dataCall.deactivate(self._profile)
+            dataCall.activate(self._profile)
 
     def fly(self):
         """Off the network and on again, with the SIM card read anew. Blocks for some seconds. Vendor page: net.setModemFun."""
@@ -131,7 +135,10 @@ class Power:
         """Start the watchdog: without feed() for `period_s` seconds the module restarts. False where there is none.
 
         Vendor page: machine.WDT."""
-        self._watchdog = machine.WDT(period_s) or None
+        try:
+            self._watchdog = machine.WDT(period_s) or None
+        except (OSError, ValueError, AttributeError):  # too long a period for this module, or no watchdog
+            self._watchdog = None
         return self._watchdog is not None
 
     def feed(self):

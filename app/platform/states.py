@@ -5,6 +5,7 @@ import pm
 
 # (stage, state) of checkNet.waitNetworkReady; the rows without a state are for any other.
 _ADVICE = {
+    (1, -1): ("the modem does not tell of its SIM card", "restart the module"),
     (1, 0): ("no SIM card", "insert the SIM card, check its tray"),
     (1, 2): ("the SIM card wants a PIN", "switch the PIN off in a phone"),
     (1, 3): ("the SIM card wants a PUK", "unlock it in a phone"),

@@ -344,6 +344,7 @@ def test_code_that_does_not_run_comes_back_and_is_refused_from_then_on(module, p
     for _ in range(3):
         boot = boot_as_it_is(module, 1)
         assert "does not work" in boot.text
+        assert boot.status == RESTART  # by itself: nobody is there to switch it off and on
     boot = boot_as_it_is(module, 2)
     assert [cycle["ok"] for cycle in boot.cycles] == [True, True], boot.text
     assert code(module, name) == good
@@ -354,3 +355,12 @@ def test_code_that_does_not_run_comes_back_and_is_refused_from_then_on(module, p
     assert boot_as_it_is(module).status == RESTART
     assert boot_as_it_is(module, 1).cycles[0]["ok"]
     assert code(module, "app/more.py") == "X = 2\n"
+
+
+def test_code_that_refuses_the_settings_comes_back_by_itself(module, publisher):
+    module.sync()
+    refuses = code(module, "app/config.py") + "def parse(raw):\n    raise ConfigError(['not these'])\n"
+    own(publisher, 2, **{"app/config.py": refuses})
+    for _ in range(4):
+        assert boot_as_it_is(module).status == RESTART
+    assert boot_as_it_is(module, 1).cycles[0]["ok"]

@@ -1,4 +1,6 @@
 # The life around the cycles on a real MicroPython: what survives a restart, what the module is asked for, who runs it.
+import pytest
+
 from tests.device.ferry import DEVICE
 from tools.sim import faults
 
@@ -115,6 +117,75 @@ def test_beside_the_repl_it_runs_in_a_thread(ferry, ftpd):
     assert boot.lines[-1] == "the prompt is there", boot.text
     assert [cycle["ok"] for cycle in boot.cycles] == [True, True]
     assert ftpd.files(DEVICE) == {"a": BODY}
+
+
+NO_THREAD = """
+import _thread
+def refuse(*args):
+    raise {error}
+_thread.start_new_thread = refuse
+"""
+NO_WATCHDOG = """
+import machine
+def refuse(period_s):
+    raise ValueError("the longest period is 120 s")
+machine.WDT = refuse
+"""
+
+
+@pytest.mark.parametrize("error", ["OSError(12)", "MemoryError", "RuntimeError('no thread')"])
+def test_where_no_thread_can_be_started_it_runs_in_the_main_one(ferry, error):
+    boot = ferry.boot(2, before=NO_THREAD.format(error=error))
+    assert [cycle["ok"] for cycle in boot.cycles] == [True, True], boot.text
+    assert "the REPL is blocked" in boot.text
+
+
+def test_a_watchdog_that_does_not_take_its_period_is_told_and_nothing_else_suffers(ferry):
+    boot = ferry.boot(1, before=NO_WATCHDOG)
+    assert "no watchdog" in boot.text
+    assert boot.cycles[0]["ok"]
+
+
+def test_a_data_call_of_another_profile_is_dialled_again_and_the_first_left_alone(ferry):
+    check = """
+import usys
+usys.path.append("/usr")
+import dataCall
+from app.platform.quec import Link
+dialled = []
+dataCall.getInfo = lambda profile, kind: (profile, kind, [profile == 3, 0, "10.0.0.3", "", ""])
+dataCall.deactivate = dataCall.activate = dialled.append
+link = Link()
+link.arm()
+link._hear((1, 0, 0))
+print("changed", link.has_changed())
+link._hear((3, 0, 0))
+print("changed", link.has_changed())
+link.redial()
+print("dialled", dialled)
+"""
+    assert ferry.boot(0, main=check).lines[-3:] == ["changed False", "changed True", "dialled [3, 3]"]
+
+
+def test_the_oldest_firmware_has_the_wait_for_the_network_as_a_method_only(ferry):
+    ferry_boot = ferry.boot(1, before="import checkNet\ndel checkNet.wait_network_connected\n", variants={"check_net": "old"})
+    assert ferry_boot.cycles[0]["ok"], ferry_boot.text
+
+
+@pytest.mark.parametrize("error", ["OSError(110)", "IndexError"])
+def test_a_time_server_that_cannot_be_asked_fails_no_cycle(ferry, error):
+    ferry.configure(clock={"source": "ntp"})
+    before = "import ntptime\ndef settime(zone=0):\n    raise %s\nntptime.settime = settime\n" % error
+    boot = ferry.boot(1, before=before)
+    assert boot.cycles[0]["ok"], boot.text
+    assert "time server does not answer" in boot.text
+
+
+def test_a_set_clock_asks_a_dead_time_server_once_a_day(ferry):
+    ferry.configure(clock={"source": "ntp"})
+    before = "import ntptime\ndef settime(zone=0):\n    print('asked')\n    return -1\nntptime.settime = settime\n"
+    assert ferry.boot(3, before=before).lines.count("asked") == 1
+    assert ferry.boot(3, before=before, faults=faults.parse("clock-unset")).lines.count("asked") == 3
 
 
 def test_in_the_main_thread_main_py_goes_on_for_ever(ferry):

@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.fakes import FULL, IO_ERROR
-from tests.world import _FolderUos
+from tests.fakes import FULL, IO_ERROR, FakeClock
+from tests.world import StrictLog, _FolderUos
 from tools.device_files import ROOT
 
 MOST_CALLS = 500
@@ -255,6 +255,21 @@ def test_a_confirmation_leaves_no_backup_wherever_it_fails(tmp_path, error):
             assert flash.files() == OLD
 
     at_every_call(tmp_path, SOURCE_SET, True, take, lambda flash: flash.apply.confirm(), error, judge)
+
+
+@each_set
+def test_a_way_back_that_failed_in_a_cycle_is_gone_on_with_in_the_next(tmp_path, name):
+    for number in range(1, MOST_CALLS):
+        flash = Flash(tmp_path / str(number), SETS[name], True)
+        take(flash)
+        trial = flash.apply.Trial(1, StrictLog(FakeClock(), out=lambda line: None))
+        flash.uos.calls, flash.uos.fail_at, flash.uos.error = 0, number, OSError(IO_ERROR)
+        if trial.failed():
+            assert number > len(SETS[name])
+            return
+        assert trial.failed()
+        assert flash.files() == OLD
+    raise AssertionError("it never ends")
 
 
 def test_a_set_that_is_not_confirmed_goes_back_after_its_boots(tmp_path):

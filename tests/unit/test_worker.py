@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.config import parse
-from app.errors import AuthError, LinkError, PermReply, TempReply, TransportError
+from app.errors import AuthError, Fault, LinkError, PermReply, StorageError, TempReply, TransportError
 from app.pace import RUNGS
 from app.proto.control import Counts
 from app.sync.report import Result
@@ -72,6 +72,7 @@ class Manager:
         result.counts = Counts()
         result.counts.received_bytes = self.received
         result.error = self.errors.pop(0) if len(self.errors) > 1 else self.errors[0]
+        result.error_text = result.error and str(result.error)
         result.ok = result.error is None
         self.bad_boots = 0 if result.ok else self.bad_boots
         self.state = "IDLE" if result.ok else "HALT" if isinstance(result.error, AuthError) else "BACKOFF"
@@ -269,6 +270,44 @@ def test_a_full_outbox_begins_a_cycle():
     assert world.gaps_s()[0] <= LOOK_MS // 1000 + 1
 
 
+def test_an_outbox_that_cannot_be_read_does_not_keep_cycles_from_beginning():
+    world = World(schedule={"when_files": 3, "every_s": 900, "jitter_s": 0, "first_s": 0})
+
+    def fail(files, size):
+        raise StorageError("list /sd: error 5")
+
+    world.manager.is_full = fail
+    world.run(3)
+    assert world.gaps_s()[1:] == [900]
+    assert [line for line in world.lines if "list /sd: error 5" in line]
+
+
+def test_a_long_wait_is_told_once():
+    world = World(schedule={"min_battery_mv": 3500, "first_s": 0})
+    world.module.battery = 3000
+    sleep_ms = world.clock.sleep_ms
+
+    def sleep(ms):
+        world.module.battery += world.clock.now_ms % 2  # it is never twice the same
+        world.module.battery = 4000 if world.clock.now_ms > 36_000_000 else world.module.battery
+        sleep_ms(ms + 1)
+
+    world.clock.sleep_ms = sleep
+    world.run(1)
+    assert len([line for line in world.lines if "no cycle now" in line]) == 1
+
+
+def test_modules_whose_name_is_not_known_yet_do_not_come_at_one_moment():
+    began = set()
+    for number in range(5):
+        world = World(schedule={"first_s": 3600})
+        world.manager.name = lambda: ""
+        world.worker._randint = lambda low, high, number=number: low + number
+        world.run(1)
+        began.add(world.manager.began_ms[0] // 1000)
+    assert len(began) == 5
+
+
 def test_spent_bytes_of_the_day_are_waited_for():
     world = World(schedule={"first_s": 0})
     world.manager.spent = True
@@ -414,6 +453,56 @@ def test_a_full_flash_does_not_keep_the_module_from_restarting():
     assert world.module.steps() == ["restart"]
     assert world.files.store.get(RESTARTS) is None
     assert [line for line in world.lines if "cannot be kept" in line]
+
+
+def test_a_heap_without_room_for_the_reason_does_not_keep_the_module_from_restarting():
+    world = World()
+    world.log.has_errors = True
+
+    def lines():
+        raise MemoryError
+
+    world.log.lines = lines
+    with pytest.raises(MemoryError):
+        world.worker.restart("why")
+    assert world.module.steps() == ["restart"]
+
+
+def test_a_worker_that_dies_without_room_for_the_traceback_restarts_the_module():
+    world = World(schedule={"first_s": 0})
+
+    def fail(*args):
+        raise MemoryError
+
+    world.manager.name = world.log.trace = fail
+    with pytest.raises(MemoryError):
+        world.worker.run_guarded()
+    assert world.module.steps() == ["restart"]
+
+
+def test_faults_of_the_program_that_last_end_in_a_restart_as_a_dead_link_does():
+    world = World(link={"restart_after_s": 3600}, retry={"base_s": 60, "cap_s": 60}, schedule={"first_s": 0})
+    world.manager.errors = [Fault("MemoryError: no room in one piece")]
+    world.module.restart = lambda: setattr(world.worker, "is_stopped", True)
+    world.worker.run()
+    assert 1 <= world.clock.now_ms / 3_600_000 < 1.1
+    assert "no room in one piece" in last_restarts(world.files)[0][0]
+
+
+def test_faults_outside_of_cycles_that_last_end_in_a_restart_and_come_after_pauses():
+    world = World(link={"restart_after_s": 3600}, retry={"base_s": 60, "cap_s": 60}, schedule={"first_s": 0})
+    tries = []
+
+    def faulty(uptime_ms):
+        tries.append(world.clock.now_ms)
+        raise MemoryError
+
+    world.manager.run_cycle = faulty
+    world.log.trace = lambda error: None
+    world.module.restart = lambda: setattr(world.worker, "is_stopped", True)
+    world.worker.run()
+    assert 1 <= world.clock.now_ms / 3_600_000 < 1.1
+    assert 50 <= len(tries) <= 62
 
 
 def test_a_wish_for_a_restart_ends_the_rest():
