@@ -418,9 +418,10 @@ class FtpManager:
             return
         if self._server:
             self._log.warning("server %s:%d", server["host"], server["port"])
-            self._folders = Folders()
-            self._facts = Facts()
-            self._report.forget_refusals()
+        # Also after new settings: they may be of another server, or of another account there.
+        self._folders = Folders()
+        self._facts = Facts()
+        self._report.forget_refusals()
         self._server = server
         self._ledger.server = self._ledger.servers[index]
         self._recall_facts()

@@ -466,3 +466,34 @@ def test_the_record_of_a_file_under_way_names_its_server(world, a, b):
     again = manager(world, [a, b], 0)
     again._enter(again._step())
     assert [(entry.kind, entry.server) for entry in again._ledger.pending.values()] == [(PUT_VERIFIED, 1)]
+
+
+# --- other settings in the same boot
+
+
+def to(world, made, server, **settings):
+    """Hand a running module settings with another server, as its worker does."""
+    other = world.manager(server, settings, FAST)._config
+    made.configure(other)
+    return made.run_cycle()
+
+
+def test_another_server_in_the_settings_is_a_stranger(world, a, b):
+    made = world.manager(a, {"upload.to": "folder/{path}"}, FAST)
+    world.put("1", BODY)
+    assert sent(made.run_cycle()) == (1, len(BODY))
+    made._facts.mlsd = made._facts.epsv = False
+    world.put("2", BODY)
+    assert sent(to(world, made, b, **{"upload.to": "folder/{path}"})) == (1, len(BODY))
+    assert stored(b) == {"folder/2": BODY}
+    assert made._facts.flags() == 0
+
+
+def test_what_one_server_refused_is_tried_with_the_server_of_new_settings(world, b):
+    with Sane(override={"STOR": b"553 No.\r\n"}) as a:
+        made = world.manager(a, (), FAST)
+        world.put("1", BODY)
+        assert made.run_cycle().skip_count == 1
+        assert made.status()["parked"] == 1
+        assert sent(to(world, made, b)) == (1, len(BODY))
+        assert made.status()["parked"] == 0
