@@ -98,8 +98,13 @@ def sync():
 
 
 def _sync_here():
+    from app import apply
     from app.start import make
 
+    trial = apply.read(apply.TRIAL)
+    if apply.exists(apply.JOURNAL) or trial and not trial["boots"]:  # a good cycle of the old code must not confirm it
+        print("An update is in place and waits for a restart: f.restart()")
+        return
     worker = make()
     if worker is None:
         return
