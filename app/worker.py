@@ -118,6 +118,9 @@ class Worker:
                     gc.collect()
                     self.log.trace(e)
                     self._sleep(SLICE_MS)
+        except KeyboardInterrupt:
+            self._power.unguard()  # somebody is at the REPL, who feeds no watchdog
+            raise
         finally:
             self.is_running = False
 

@@ -1,7 +1,10 @@
 # Ferry at the REPL, on MicroPython: beside a worker that rests, and where main.py did not run.
+import json
+
 import pytest
 
 from tests.device.ferry import DEVICE, on_event_hook
+from tools.device_files import ROOT
 
 HEAP = "384k"  # from source: what a person asks for is compiled beside all the rest
 FRESH = "from usr import ferry as f\n"  # all that a person has to type at a fresh REPL
@@ -220,6 +223,50 @@ def test_bad_settings_are_told_in_place_of_a_traceback(ferry, ftpd):
     assert said["f.get()"][0].startswith(problem)
     assert problem in "\n".join(said["f.sync()"])
     assert ferry.sync().cycles[0]["ok"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("apply", {"version": 2, "moves": []}), ("trial", {"version": 2, "boots": 0, "moves": []})]
+)
+def test_a_cycle_of_the_old_code_confirms_no_update(ferry, ftpd, name, content):
+    ferry.put(".ferry/" + name, json.dumps(content).encode())
+    said, _ = fresh(ferry, "f.sync()")
+    assert said["f.sync()"] == ["An update is in place and waits for a restart: f.restart()"]
+    assert ferry.state_files() == [name]
+
+
+def test_an_update_that_has_had_a_boot_is_confirmed_by_a_cycle_in_the_foreground(ferry, ftpd):
+    ferry.put(".ferry/trial", json.dumps({"version": 2, "boots": 1, "limit": 3, "moves": []}).encode())
+    said, _ = fresh(ferry, "f.sync()")
+    assert said["f.sync()"][-1] == "ok: 0 sent, 0 fetched, 0 skipped"
+    assert ferry.state_files() == ["ledger"]
+
+
+def test_ctrl_c_in_the_main_thread_leaves_no_watchdog_behind(ferry, ftpd):
+    ferry.configure(run={"thread": False})
+    before = """
+import usys
+usys.path.append("/usr")
+from app.platform.clock import Clock
+import _world
+def interrupted(self, ms):
+    print("watchdog", _world._watchdog[0])
+    raise KeyboardInterrupt
+Clock.sleep_ms = interrupted
+"""
+    typed = """
+try:
+    main()
+except KeyboardInterrupt:
+    pass
+print("watchdog", _world._watchdog and _world._watchdog[0])
+from usr import ferry as f
+f.status()
+"""
+    defined = (ROOT / "main.py").read_text().split("if __name__")[0]
+    boot = ferry.boot(0, before=before, main=defined + typed)
+    assert [line for line in boot.lines if line.startswith("watchdog ")] == ["watchdog 300000", "watchdog None"]
+    assert NOT_RUNNING in boot.lines
 
 
 def test_restart_at_a_fresh_repl_restarts(ferry, ftpd):
