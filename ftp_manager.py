@@ -214,6 +214,7 @@ class FtpManager:
         return {
             "state": self.state,
             "device": self._outbox.device,
+            "server": self._server_name(),
             "cycles": self._cycles,
             "boots": self.boots,
             "bad_boots": self.bad_boots,
@@ -488,7 +489,7 @@ class FtpManager:
             self._outbox.left.pop(self._ledger.server, ()),
         )
         session.open(server["host"], server["port"], server["talk_first"])
-        question = self._status.question("%s:%d" % (server["host"], server["port"])) if self._status else ""
+        question = self._status.question(self._server_name()) if self._status else ""
         session.start_login(server["user"], server["password"], server["account"], question)
         return "open"
 
@@ -589,6 +590,10 @@ class FtpManager:
         if flags != self._kept_flags:
             self._ledger.put(SERVER, self._server_key(), flags=flags)
             self._kept_flags = flags
+
+    def _server_name(self):
+        """host:port of the server that is used now, "" before the first cycle and after new settings."""
+        return "%s:%d" % (self._server["host"], self._server["port"]) if self._server else ""
 
     def _server_key(self):
         return server_key(self._server["host"], self._server["port"])

@@ -72,6 +72,8 @@ def test_status_tells_what_ferry_does(ferry, ftpd):
     lines = said["f.status()"]
     assert value(lines, "now")[0].startswith("rests; the next cycle in ")
     assert value(lines, "device") == [DEVICE]
+    assert value(lines, "server") == [f"127.0.0.1:{ftpd.port}"]
+    assert int(value(lines, "today")[0].partition(" bytes on the air")[0]) > 1000
     assert value(lines, "cycles")[0].startswith("1, the last good one ")
     assert value(lines, "last") == ["1 up, 0 down, 0 skipped"]
     assert value(lines, "boots") == ["1"]
