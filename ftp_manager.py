@@ -104,6 +104,7 @@ class FtpManager:
         self.bad_boots = 0  # boots without a good cycle, this one included
         self._last_good = 0
         self._budget = None
+        self._outbox = None
         self._was_tried = False  # the server, in this cycle
         self.configure(config)
         self.state = "RECOVER"
@@ -141,11 +142,15 @@ class FtpManager:
         )
         if last:
             self._budget.recall(last.used, last.day)
+        before = self._outbox
         self._outbox = Outbox(
             config["upload"], self._files, self._ledger, self._report, self._clock, self._buffer, self._budget.why_not
         )
         self._outbox.device = config["device.id"]
         self._outbox.boot = self.boots
+        if before:
+            self._outbox.go_on(before)
+            self._has_name()
         self._status = self._make_status() if config["status.to"] else None
         self._ledger.rider = self._budget_entry if config["budget.day_bytes"] else None
 

@@ -497,3 +497,18 @@ def test_what_one_server_refused_is_tried_with_the_server_of_new_settings(world,
         assert made.status()["parked"] == 1
         assert sent(to(world, made, b)) == (1, len(BODY))
         assert made.status()["parked"] == 0
+
+
+def test_new_settings_leave_the_outbox_what_it_knows_of_this_boot(world, a):
+    settings = {"device.id": "", "upload.to": "{device}/{name}", "upload.settle_s": 3600}
+    made = world.manager(a, settings, FAST)
+    world.put("1", BODY)
+    assert made.run_cycle().wait_count == 1
+    made._clock.sleep_ms(3_600_000)
+    made._outbox.left[1] = ["a.part"]
+    assert sent(to(world, made, a, **settings)) == (1, len(BODY))
+    assert not made.is_full(1, 0)
+    made.configure(made._config)
+    assert not made.is_full(1, 0)
+    assert made.status()["device"] == "860000000000000"
+    assert made._outbox.left == {1: ["a.part"]}
