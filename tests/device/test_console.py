@@ -96,7 +96,7 @@ def test_parked_files_are_told_with_the_reason(ferry, ftpd):
     ftpd.on_command = lambda verb, argument, place: "553 no such luck" if "bad" in argument else None
     said, _ = beside(ferry, "f.status()", "f.files()", "f.sync()")
     assert value(said["f.status()"], "parked") == ["1"]
-    assert [line for line in said["f.status()"] if line.startswith("          /usr/bad.bin: 553 no such luck (")]
+    assert "          /usr/bad.bin: 553 no such luck" in said["f.status()"]
     assert [line for line in said["f.files()"] if line.startswith("/usr/bad.bin  3 bytes  parked: 553 no such luck")]
 
 
