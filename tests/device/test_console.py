@@ -156,8 +156,8 @@ def test_what_only_shows_leaves_the_flash_and_the_memory_as_they_were(ferry, ftp
     ferry.put("a.txt", b"a")
     compacting = "open('/usr/.ferry/ledger.new', 'w').close()"  # the worker in the middle of it
     look = "import uos; print(sorted([(e[0], e[3]) for d in ('/usr', '/usr/.ferry') for e in uos.ilistdir(d)]))"
-    loaded = "import usys; print([n for n in ('look', 'keys', 'config', 'settings') if 'app.' + n in usys.modules])"
-    shown = ["f.status()", "f.files()", "f.get()", "f.get('server')", "f.log()", "f.log('last')", "f.help()"]
+    loaded = "import usys; print([n for n in ('look', 'keys', 'check', 'config', 'settings') if 'app.' + n in usys.modules])"
+    shown = ["f.status()", "f.files()", "f.check()", "f.get()", "f.get('server')", "f.log()", "f.log('last')", "f.help()"]
     said, _ = beside(ferry, compacting, look, *shown, look + ";", loaded, "f.sync()")
     assert "ledger.new" in said[look][0]
     assert said[look] == said[look + ";"]
