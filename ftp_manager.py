@@ -141,7 +141,7 @@ class FtpManager:
             Budget(config["budget.day_bytes"], config["budget.cycle_bytes"], config["server.tls"] != "off"),
         )
         if last:
-            self._budget.recall(last.used, last.day)
+            self._budget.go_on(last)
         before = self._outbox
         self._outbox = Outbox(
             config["upload"], self._files, self._ledger, self._report, self._clock, self._buffer, self._budget.why_not

@@ -16,6 +16,7 @@ BODY = bytes(range(256)) * 20
 BIG = bytes(range(251)) * 1000
 assert len(BIG) > 2 * RESUME_BYTES
 LATER = "20250101000000"
+DAY_MS = 86_400_000
 
 
 @pytest.fixture
@@ -512,3 +513,14 @@ def test_new_settings_leave_the_outbox_what_it_knows_of_this_boot(world, a):
     assert not made.is_full(1, 0)
     assert made.status()["device"] == "860000000000000"
     assert made._outbox.left == {1: ["a.part"]}
+
+
+def test_new_settings_begin_no_new_day_of_the_data_budget_where_the_clock_is_not_set(world, a):
+    made = world.manager(a, {"budget.day_bytes": 10**6}, FAST)
+    made._clock.seconds = lambda: None
+    made.run_cycle(DAY_MS + 1000)
+    used = made.status()["bytes_today"]
+    assert used > 0
+    made.configure(made._config)
+    made.is_spent(DAY_MS + 2000)
+    assert made.status()["bytes_today"] == used
