@@ -104,6 +104,7 @@ class FtpManager:
         self.bad_boots = 0  # boots without a good cycle, this one included
         self._last_good = 0
         self._budget = None
+        self._outbox = None
         self._was_tried = False  # the server, in this cycle
         self.configure(config)
         self.state = "RECOVER"
@@ -140,12 +141,16 @@ class FtpManager:
             Budget(config["budget.day_bytes"], config["budget.cycle_bytes"], config["server.tls"] != "off"),
         )
         if last:
-            self._budget.recall(last.used, last.day)
+            self._budget.go_on(last)
+        before = self._outbox
         self._outbox = Outbox(
             config["upload"], self._files, self._ledger, self._report, self._clock, self._buffer, self._budget.why_not
         )
         self._outbox.device = config["device.id"]
         self._outbox.boot = self.boots
+        if before:
+            self._outbox.go_on(before)
+            self._has_name()
         self._status = self._make_status() if config["status.to"] else None
         self._ledger.rider = self._budget_entry if config["budget.day_bytes"] else None
 
@@ -214,6 +219,7 @@ class FtpManager:
         return {
             "state": self.state,
             "device": self._outbox.device,
+            "server": self._server_name(),
             "cycles": self._cycles,
             "boots": self.boots,
             "bad_boots": self.bad_boots,
@@ -413,9 +419,10 @@ class FtpManager:
             return
         if self._server:
             self._log.warning("server %s:%d", server["host"], server["port"])
-            self._folders = Folders()
-            self._facts = Facts()
-            self._report.forget_refusals()
+        # Also after new settings: they may be of another server, or of another account there.
+        self._folders = Folders()
+        self._facts = Facts()
+        self._report.forget_refusals()
         self._server = server
         self._ledger.server = self._ledger.servers[index]
         self._recall_facts()
@@ -482,7 +489,7 @@ class FtpManager:
             self._outbox.left.pop(self._ledger.server, ()),
         )
         session.open(server["host"], server["port"], server["talk_first"])
-        question = self._status.question("%s:%d" % (server["host"], server["port"])) if self._status else ""
+        question = self._status.question(self._server_name()) if self._status else ""
         session.start_login(server["user"], server["password"], server["account"], question)
         return "open"
 
@@ -584,6 +591,10 @@ class FtpManager:
         if flags != self._kept_flags:
             self._ledger.put(SERVER, self._server_key(), flags=flags)
             self._kept_flags = flags
+
+    def _server_name(self):
+        """host:port of the server that is used now, "" before the first cycle and after new settings."""
+        return "%s:%d" % (self._server["host"], self._server["port"]) if self._server else ""
 
     def _server_key(self):
         return server_key(self._server["host"], self._server["port"])

@@ -30,6 +30,12 @@ class Budget:
         self.used = used
         self.day = day
 
+    def go_on(self, before):
+        """Take over what was counted under older settings."""
+        self.used = before.used
+        self.day = before.day
+        self._day_ms = before._day_ms
+
     def begin(self, counts, seconds, uptime_ms):
         """A cycle begins, with its proto.control.Counts. A new day by the clock begins at 0; without a clock after 24 hours of
         uptime, so that many restarts do not make many days."""

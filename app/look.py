@@ -89,7 +89,11 @@ def show_status(worker):
         version = ledger.numbers(UPDATE_KEY)[0]
     finally:
         ledger.close()
-    if used_bytes and day == (Clock().seconds() or 0) // DAY_S:
+    if worker:
+        used_bytes = known["bytes_today"]  # flash knows it only where there is a budget, and later
+    elif day != (Clock().seconds() or 0) // DAY_S:
+        used_bytes = 0
+    if used_bytes:
         _line("today", "%d bytes on the air", used_bytes)
     note = known.get("update", "")  # of the last manifest since the start
     if version or note:
@@ -105,6 +109,7 @@ def _show_worker(worker, known):
     up_s, left_s, good_s = worker.times()
     _line("now", "%s", _doing(worker, manager.state, left_s))
     _line("device", "%s", known["device"] or "no name yet")
+    _line("server", "%s", known["server"] or "as the settings say, from the next cycle on")
     _line("uptime", "%s", _span(up_s))
     _line("cycles", "%d, the last good one %s", known["cycles"], "never" if good_s is None else _span(good_s) + " ago")
     if result:

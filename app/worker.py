@@ -11,6 +11,7 @@ LOOK_MS = 60000  # between two looks at the outbox, the battery or the clock
 LOOK_SHARE = 20  # and so many times as long as the last look took
 PROBE_S = 3600  # between two tries of a login that was refused
 DAY_S = 86400
+DISTURB_MS = 3600000
 REFUSED = 111  # error number of a connection
 
 RESTARTS = "/usr/.ferry/restarts"
@@ -58,6 +59,7 @@ class Worker:
         self._ladder = Ladder()
         self._last_ticks = clock.ticks_ms()
         self._up_ms = 0  # since the start; ticks wrap after 12 days
+        self._disturbed_ms = -DISTURB_MS  # of this, when the data call was closed last
         self._good_ms = 0  # of this, when the last good cycle ended
         self.is_running = False
         self.is_paused = False
@@ -123,6 +125,9 @@ class Worker:
                     self.log.trace(e)
                     self._give_up(type(e).__name__)
                     wait_ms = max(SLICE_MS, self._backoff.next_ms())
+        except KeyboardInterrupt:
+            self._power.unguard()  # somebody is at the REPL, who feeds no watchdog
+            raise
         finally:
             self.is_running = False
 
@@ -165,7 +170,11 @@ class Worker:
         if not is_of_link(result.error, result.counts.received_bytes):
             self._ladder.held()
             return 0
-        action, pause_s = self._ladder.failed(self._may_restart())
+        # A link that seems well is disturbed rarely: more likely it is the server that is silent, and operators dislike it.
+        may_disturb = result.error.action == LADDER or self._up_ms - self._disturbed_ms >= DISTURB_MS
+        action, pause_s = self._ladder.failed(self._may_restart(), may_disturb)
+        if action in (REDIAL, FLIGHT):
+            self._disturbed_ms = self._up_ms
         self.log.info("link: %s", action)
         if action == SOCKETS:
             self._net.forget()

@@ -146,6 +146,12 @@ class Power:
         if self._watchdog:
             self._watchdog.feed()
 
+    def unguard(self):
+        """Stop the watchdog: nobody feeds it any more. Vendor page: machine.WDT."""
+        if self._watchdog:
+            self._watchdog.stop()
+            self._watchdog = None
+
     def set_sleep(self, is_allowed):
         """Let the module sleep between cycles, or not. Vendor page: pm.autosleep."""
         pm.autosleep(1 if is_allowed else 0)

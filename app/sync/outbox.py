@@ -57,6 +57,13 @@ class Outbox:
         self.left = {}  # number of a server -> temp names that are left there, to be removed when we are back
         self.is_all_seen = True  # nothing kept the last walk from looking at everything
 
+    def go_on(self, before):
+        """Take over what the Outbox of older settings knows of this boot."""
+        self.imei = before.imei
+        self.left = before.left
+        self._settling = before._settling
+        self._walks = before._walks
+
     def rules(self, mode):
         return [rule for rule in self._rules if rule["from"] and rule["mode"] == mode]
 

@@ -1,7 +1,10 @@
 # Ferry at the REPL, on MicroPython: beside a worker that rests, and where main.py did not run.
+import json
+
 import pytest
 
 from tests.device.ferry import DEVICE, on_event_hook
+from tools.device_files import ROOT
 
 HEAP = "384k"  # from source: what a person asks for is compiled beside all the rest
 FRESH = "from usr import ferry as f\n"  # all that a person has to type at a fresh REPL
@@ -69,6 +72,8 @@ def test_status_tells_what_ferry_does(ferry, ftpd):
     lines = said["f.status()"]
     assert value(lines, "now")[0].startswith("rests; the next cycle in ")
     assert value(lines, "device") == [DEVICE]
+    assert value(lines, "server") == [f"127.0.0.1:{ftpd.port}"]
+    assert int(value(lines, "today")[0].partition(" bytes on the air")[0]) > 1000
     assert value(lines, "cycles")[0].startswith("1, the last good one ")
     assert value(lines, "last") == ["1 up, 0 down, 0 skipped"]
     assert value(lines, "boots") == ["1"]
@@ -91,7 +96,7 @@ def test_parked_files_are_told_with_the_reason(ferry, ftpd):
     ftpd.on_command = lambda verb, argument, place: "553 no such luck" if "bad" in argument else None
     said, _ = beside(ferry, "f.status()", "f.files()", "f.sync()")
     assert value(said["f.status()"], "parked") == ["1"]
-    assert [line for line in said["f.status()"] if line.startswith("          /usr/bad.bin: 553 no such luck")]
+    assert "          /usr/bad.bin: 553 no such luck" in said["f.status()"]
     assert [line for line in said["f.files()"] if line.startswith("/usr/bad.bin  3 bytes  parked: 553 no such luck")]
 
 
@@ -151,8 +156,8 @@ def test_what_only_shows_leaves_the_flash_and_the_memory_as_they_were(ferry, ftp
     ferry.put("a.txt", b"a")
     compacting = "open('/usr/.ferry/ledger.new', 'w').close()"  # the worker in the middle of it
     look = "import uos; print(sorted([(e[0], e[3]) for d in ('/usr', '/usr/.ferry') for e in uos.ilistdir(d)]))"
-    loaded = "import usys; print([n for n in ('look', 'keys', 'config', 'settings') if 'app.' + n in usys.modules])"
-    shown = ["f.status()", "f.files()", "f.get()", "f.get('server')", "f.log()", "f.log('last')", "f.help()"]
+    loaded = "import usys; print([n for n in ('look', 'keys', 'check', 'config', 'settings') if 'app.' + n in usys.modules])"
+    shown = ["f.status()", "f.files()", "f.check()", "f.get()", "f.get('server')", "f.log()", "f.log('last')", "f.help()"]
     said, _ = beside(ferry, compacting, look, *shown, look + ";", loaded, "f.sync()")
     assert "ledger.new" in said[look][0]
     assert said[look] == said[look + ";"]
@@ -220,6 +225,50 @@ def test_bad_settings_are_told_in_place_of_a_traceback(ferry, ftpd):
     assert said["f.get()"][0].startswith(problem)
     assert problem in "\n".join(said["f.sync()"])
     assert ferry.sync().cycles[0]["ok"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("apply", {"version": 2, "moves": []}), ("trial", {"version": 2, "boots": 0, "moves": []})]
+)
+def test_a_cycle_of_the_old_code_confirms_no_update(ferry, ftpd, name, content):
+    ferry.put(".ferry/" + name, json.dumps(content).encode())
+    said, _ = fresh(ferry, "f.sync()")
+    assert said["f.sync()"] == ["An update is in place and waits for a restart: f.restart()"]
+    assert ferry.state_files() == [name]
+
+
+def test_an_update_that_has_had_a_boot_is_confirmed_by_a_cycle_in_the_foreground(ferry, ftpd):
+    ferry.put(".ferry/trial", json.dumps({"version": 2, "boots": 1, "limit": 3, "moves": []}).encode())
+    said, _ = fresh(ferry, "f.sync()")
+    assert said["f.sync()"][-1] == "ok: 0 sent, 0 fetched, 0 skipped"
+    assert ferry.state_files() == ["ledger"]
+
+
+def test_ctrl_c_in_the_main_thread_leaves_no_watchdog_behind(ferry, ftpd):
+    ferry.configure(run={"thread": False})
+    before = """
+import usys
+usys.path.append("/usr")
+from app.platform.clock import Clock
+import _world
+def interrupted(self, ms):
+    print("watchdog", _world._watchdog[0])
+    raise KeyboardInterrupt
+Clock.sleep_ms = interrupted
+"""
+    typed = """
+try:
+    main()
+except KeyboardInterrupt:
+    pass
+print("watchdog", _world._watchdog and _world._watchdog[0])
+from usr import ferry as f
+f.status()
+"""
+    defined = (ROOT / "main.py").read_text().split("if __name__")[0]
+    boot = ferry.boot(0, before=before, main=defined + typed)
+    assert [line for line in boot.lines if line.startswith("watchdog ")] == ["watchdog 300000", "watchdog None"]
+    assert NOT_RUNNING in boot.lines
 
 
 def test_restart_at_a_fresh_repl_restarts(ferry, ftpd):

@@ -116,3 +116,15 @@ def test_the_facts_of_each_server_are_its_own(world, pair):
     assert [module.cycle()[1] for _ in range(3)] == [False, False, True]
     assert module.manager._facts.epsv
     assert "PASV" not in b.verbs()
+
+
+def test_the_status_names_the_server_that_is_used(world):
+    with Sane() as a, Sane() as b:
+        servers = Servers(world, (a, b))
+        assert servers.manager.status()["server"] == ""
+        servers.cycle()
+        assert servers.manager.status()["server"] == f"{a.host}:{a.port}"
+        down(a)
+        for _ in range(AFTER + 1):
+            servers.cycle()
+        assert servers.manager.status()["server"] == f"{b.host}:{b.port}"

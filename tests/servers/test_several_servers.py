@@ -16,6 +16,7 @@ BODY = bytes(range(256)) * 20
 BIG = bytes(range(251)) * 1000
 assert len(BIG) > 2 * RESUME_BYTES
 LATER = "20250101000000"
+DAY_MS = 86_400_000
 
 
 @pytest.fixture
@@ -466,3 +467,60 @@ def test_the_record_of_a_file_under_way_names_its_server(world, a, b):
     again = manager(world, [a, b], 0)
     again._enter(again._step())
     assert [(entry.kind, entry.server) for entry in again._ledger.pending.values()] == [(PUT_VERIFIED, 1)]
+
+
+# --- other settings in the same boot
+
+
+def to(world, made, server, **settings):
+    """Hand a running module settings with another server, as its worker does."""
+    other = world.manager(server, settings, FAST)._config
+    made.configure(other)
+    return made.run_cycle()
+
+
+def test_another_server_in_the_settings_is_a_stranger(world, a, b):
+    made = world.manager(a, {"upload.to": "folder/{path}"}, FAST)
+    world.put("1", BODY)
+    assert sent(made.run_cycle()) == (1, len(BODY))
+    made._facts.mlsd = made._facts.epsv = False
+    world.put("2", BODY)
+    assert sent(to(world, made, b, **{"upload.to": "folder/{path}"})) == (1, len(BODY))
+    assert stored(b) == {"folder/2": BODY}
+    assert made._facts.flags() == 0
+
+
+def test_what_one_server_refused_is_tried_with_the_server_of_new_settings(world, b):
+    with Sane(override={"STOR": b"553 No.\r\n"}) as a:
+        made = world.manager(a, (), FAST)
+        world.put("1", BODY)
+        assert made.run_cycle().skip_count == 1
+        assert made.status()["parked"] == 1
+        assert sent(to(world, made, b)) == (1, len(BODY))
+        assert made.status()["parked"] == 0
+
+
+def test_new_settings_leave_the_outbox_what_it_knows_of_this_boot(world, a):
+    settings = {"device.id": "", "upload.to": "{device}/{name}", "upload.settle_s": 3600}
+    made = world.manager(a, settings, FAST)
+    world.put("1", BODY)
+    assert made.run_cycle().wait_count == 1
+    made._clock.sleep_ms(3_600_000)
+    made._outbox.left[1] = ["a.part"]
+    assert sent(to(world, made, a, **settings)) == (1, len(BODY))
+    assert not made.is_full(1, 0)
+    made.configure(made._config)
+    assert not made.is_full(1, 0)
+    assert made.status()["device"] == "860000000000000"
+    assert made._outbox.left == {1: ["a.part"]}
+
+
+def test_new_settings_begin_no_new_day_of_the_data_budget_where_the_clock_is_not_set(world, a):
+    made = world.manager(a, {"budget.day_bytes": 10**6}, FAST)
+    made._clock.seconds = lambda: None
+    made.run_cycle(DAY_MS + 1000)
+    used = made.status()["bytes_today"]
+    assert used > 0
+    made.configure(made._config)
+    made.is_spent(DAY_MS + 2000)
+    assert made.status()["bytes_today"] == used

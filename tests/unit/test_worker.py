@@ -362,10 +362,20 @@ def test_every_rung_is_climbed_in_order_and_a_restart_comes_last():
 
 def test_after_each_rung_it_waits_at_least_its_pause():
     world = World(link={"restart_after_s": 0}, retry={"base_s": 1, "cap_s": 1}, schedule={"first_s": 0})
-    world.manager.errors = [SILENCE]
+    world.manager.errors = [NO_SIM]
     world.run(12)
     pauses = [max(1, pause_s) for _, often, pause_s in RUNGS[:-1] for _ in range(often)]
     assert world.gaps_s() == pauses
+
+
+def test_a_server_that_is_silent_has_the_data_call_closed_once_an_hour_at_most():
+    world = World(link={"restart_after_s": 0}, retry={"base_s": 60, "cap_s": 60}, schedule={"first_s": 0})
+    world.manager.errors = [SILENCE]
+    closed_ms = []
+    world.module.redial = world.module.fly = lambda: closed_ms.append(world.clock.now_ms)
+    world.run(600)
+    assert len(closed_ms) == 10
+    assert all(b - a >= 3_600_000 for a, b in itertools.pairwise(closed_ms))
 
 
 def test_a_good_cycle_leads_back_to_the_ground():
