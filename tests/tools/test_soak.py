@@ -122,6 +122,11 @@ def test_what_is_as_promised_is_no_problem(bench):
     assert verdict.held(bench) == []
 
 
+def test_a_fault_that_was_survived_is_told(bench):
+    bench.tally.tracebacks = 2
+    assert problem(bench) == "2 tracebacks"
+
+
 def test_a_file_that_is_missing_on_the_server_is_told(bench):
     (bench.site.folder / IMEI / "out/1.bin").unlink()
     assert problem(bench) == "out/1.bin on the server is missing"

@@ -18,6 +18,7 @@ RULES = [
 ]
 _ON_MODULE = Path(__file__).with_name("on_module.py")
 _TAIL_LINES = 40
+_TRACEBACK = "Traceback (most recent call last)"  # a fault in Ferry, which it survived
 _RESTART_LINE = re.compile(r"warning restart: (.*)")
 
 
@@ -30,6 +31,7 @@ class Tally:
     """What happened, in numbers."""
 
     cycles: int = 0
+    tracebacks: int = 0
     good: int = 0
     failed: Counter = field(default_factory=Counter)  # class of the error
     restarts: Counter = field(default_factory=Counter)  # reason
@@ -117,6 +119,8 @@ class Bench:
 
     def _hear(self, line):
         self._tail = [*self._tail[1 - _TAIL_LINES :], line]
+        if _TRACEBACK in line:
+            self.tally.tracebacks += 1
         found = _RESTART_LINE.search(line)
         if found:
             self._reason = found[1]

@@ -96,8 +96,8 @@ def watch(application):
         if quiet_cycles[0] > SETTINGS["rest_cycles"]:  # noqa: F821
             usys.modules["app"].running.is_stopped = True
 
-    def failed(self, may_restart):
-        found = climb(self, may_restart)
+    def failed(self, *leave):
+        found = climb(self, *leave)
         _world.tell("rung", [found[0]])
         return found
 
