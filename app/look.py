@@ -3,7 +3,7 @@
 
 from app import VERSION
 from app.budget import DAY_S, Budget
-from app.errors import ConfigError
+from app.errors import ConfigError, StorageError
 from app.platform.clock import Clock
 from app.platform.files import Files
 from app.platform.quec import Link, Power
@@ -47,6 +47,13 @@ class _Ledger(Ledger):
         """(size, stamp) of an entry, zeros if there is none."""
         entry = self.find(key)
         return (entry.size, entry.stamp) if entry else (0, 0)
+
+    def _read(self, number):
+        """Garbage is what the worker has rewritten meanwhile, and a search in that would take for ever."""
+        found = Ledger._read(self, number)
+        if found is None:
+            raise StorageError("the ledger was rewritten meanwhile", advice="once more; if it stays so, the flash is bad")
+        return found
 
     def close(self):
         self._close_reader()

@@ -9,6 +9,8 @@ import pytest
 
 from app.config import SCHEMA
 from app.errors import StorageError
+from app.sync.ledger import Ledger
+from app.sync.records import PUT_DONE, digest8
 from tests.fakes import MemoryFiles
 from tests.unit.device_code import FIRMWARE
 
@@ -337,3 +339,20 @@ def test_the_ledger_is_where_the_cycle_keeps_it(device):
     from ftp_manager import LEDGER
 
     assert device("app.look").LEDGER == LEDGER
+
+
+def test_a_ledger_that_the_worker_rewrites_meanwhile_is_told_and_not_searched(device, monkeypatch):
+    look = device("app.look")
+    files = MemoryFiles()
+    monkeypatch.setattr(look, "_Files", lambda: files)
+    worker = Ledger(files, look.LEDGER)
+    keys = [digest8(str(number)) for number in range(300)]
+    for key in keys:
+        worker.put(PUT_DONE, key, 7)
+    worker.compact()
+    ledger = look._Ledger()
+    assert ledger.numbers(keys[0]) == (7, 0)
+    ledger.close()
+    worker.compact()
+    with pytest.raises(StorageError, match="meanwhile"):
+        ledger.numbers(keys[1])
