@@ -322,7 +322,7 @@ def _check(worker, out):
         worker = running  # whose watchdog must not be stopped
     ear = _Ear(clock)
     told = _Told(out, ear.redact)
-    config = worker._config if worker else load_config(files, ear)
+    config = worker._config if worker and not worker.has_new_settings else load_config(files, ear)
 
     from app.platform import quec
     from app.platform.hops import Module, look_up

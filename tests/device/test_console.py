@@ -271,6 +271,12 @@ f.status()
     assert NOT_RUNNING in boot.lines
 
 
+def test_check_takes_a_setting_that_the_worker_has_not_taken_yet(ferry, ftpd):
+    typed = "f.set('server.port', 1); f.check()"
+    said, _ = beside(ferry, typed, "f.set('schedule.jitter_s', 1)", "f.sync()")
+    assert "server 127.0.0.1:1" in said[typed]
+
+
 def test_restart_at_a_fresh_repl_restarts(ferry, ftpd):
     _, boot = fresh(ferry, "f.restart()")
     assert boot.status == 75
