@@ -32,6 +32,8 @@ def _failed(what, path, error):
 class Files:
     """All calls raise StorageError (`code` is the error number) and block for as long as the flash takes."""
 
+    feed = None  # called for every block that is read for a digest: a large file takes longer than a watchdog waits
+
     def size(self, path):
         """Bytes of a file; -1 for a folder; None if there is nothing."""
         try:
@@ -147,6 +149,8 @@ class Files:
                     break
                 digest.update(view[:n])
                 done += n
+                if self.feed:
+                    self.feed()
         except OSError as e:
             raise _failed("read", path, e)
         finally:
