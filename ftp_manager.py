@@ -379,6 +379,8 @@ class FtpManager:
                 if rule["from"] and mount_of(rule["from"]) not in mounts:
                     mounts.append(mount_of(rule["from"]))
             for mount in mounts:
+                if self._files.size(mount) is None:
+                    continue  # a card that is not in
                 make_room(self._files, mount, config["storage.low_blocks"], self._outbox.candidates, self._report)
         return "roomy"
 
