@@ -16,7 +16,7 @@ NAME_BYTES = 255
 MIN_ENTRIES = 32
 ENTRY_HEAP_BYTES = 800  # so much free heap for each entry held: an eighth of it is used
 _FOLDER = 0x4000
-_MISSING = (2, 20)  # no such file; a part of the path is a file
+_MISSING = (2, 19, 20)  # no such file; no such mount; a part of the path is a file
 
 
 def blocks_for(size):
