@@ -114,7 +114,7 @@ def test_the_watchdog_is_fed_often_enough_in_a_large_upload(ferry):
 def test_the_watchdog_is_fed_for_every_file_that_is_looked_at(ferry, mode):
     ferry.configure(upload={"from": "/usr/data", "mode": mode}, download={"from": ""})
     for number in range(60):
-        ferry.put("data/%d" % number, b"one line\n")
+        ferry.put(f"data/{number}", b"one line\n")
     ferry.sync()
     boot = ferry.sync()
     ((count, _),) = boot.data("fed")
@@ -123,7 +123,7 @@ def test_the_watchdog_is_fed_for_every_file_that_is_looked_at(ferry, mode):
 
 def test_the_watchdog_is_fed_for_every_name_of_a_long_listing(ferry, ftpd):
     for number in range(60):
-        ftpd.put("updates/%d" % number, b"1")
+        ftpd.put(f"updates/{number}", b"1")
     ferry.sync()
     boot = ferry.sync()
     ((count, _),) = boot.data("fed")
