@@ -311,6 +311,7 @@ class FtpManager:
         if event not in TRANSITIONS[old]:
             raise ValueError("no event %s in state %s" % (event, old))
         self.state = TRANSITIONS[old][event]
+        self._power.feed()
         change = (old, event, self.state)
         self.changes.append(change)
         if len(self.changes) > CHANGES_KEPT:
@@ -378,6 +379,8 @@ class FtpManager:
                 if rule["from"] and mount_of(rule["from"]) not in mounts:
                     mounts.append(mount_of(rule["from"]))
             for mount in mounts:
+                if self._files.size(mount) is None:
+                    continue  # a card that is not in
                 make_room(self._files, mount, config["storage.low_blocks"], self._outbox.candidates, self._report)
         return "roomy"
 
@@ -392,6 +395,7 @@ class FtpManager:
         if self._budget.is_spent():
             raise TempReply("budget.day_bytes are used up", step="link", advice="raise it, or wait for the next day")
         self._link.wait_ready(LINK_WAIT_S)
+        self._power.feed()
         self._hold()
         self._set_clock()
         if not self._has_name():

@@ -45,12 +45,16 @@ def parse_window(text):
     return found[0], found[1]
 
 
-def is_open(windows, seconds):
-    """True if `seconds` since 1970 (UTC) lie in one of the windows, or if there are none."""
-    minute = seconds // 60 % DAY_MIN
+def is_open(windows, seconds, name="", every_s=0):
+    """True if `seconds` since 1970 (UTC) lie in one of the windows, or if there are none.
+
+    To each `name` a window opens at a moment of its own, within the first `every_s` seconds and the first half of it: a fleet
+    that waits does not come at one moment."""
     for text in windows:
         first, last = parse_window(text)
-        if first <= minute < last or first > last and not last <= minute < first:
+        length_s = 60 * ((last - first) % DAY_MIN or DAY_MIN)
+        passed_s = (seconds - 60 * first) % (60 * DAY_MIN)
+        if phase_of(name, 1000 * min(every_s, length_s // 2)) // 1000 <= passed_s < length_s:
             return True
     return not windows
 

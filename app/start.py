@@ -85,6 +85,7 @@ def build(config, files, clock, log):
 
     quec.seed()
     net, link, power = Net(quec.randint), quec.Link(), quec.Power()
+    files.feed = power.feed
 
     def check_settings(values):
         return new_settings(files, values)

@@ -262,7 +262,9 @@ class Worker:
         """ "" or why no cycle may begin now."""
         config = self._config
         seconds = self._clock.seconds()
-        if seconds and not is_open(config["schedule.windows"], seconds):
+        if seconds and not is_open(
+            config["schedule.windows"], seconds, self.manager.name(), config["schedule.every_s"]
+        ):
             return "outside of schedule.windows"
         if config["schedule.min_battery_mv"]:
             found = self._power.battery_mv()

@@ -16,7 +16,7 @@ NAME_BYTES = 255
 MIN_ENTRIES = 32
 ENTRY_HEAP_BYTES = 800  # so much free heap for each entry held: an eighth of it is used
 _FOLDER = 0x4000
-_MISSING = (2, 20)  # no such file; a part of the path is a file
+_MISSING = (2, 19, 20)  # no such file; no such mount; a part of the path is a file
 
 
 def blocks_for(size):
@@ -31,6 +31,8 @@ def _failed(what, path, error):
 
 class Files:
     """All calls raise StorageError (`code` is the error number) and block for as long as the flash takes."""
+
+    feed = None  # called for every block that is read for a digest: a large file takes longer than a watchdog waits
 
     def size(self, path):
         """Bytes of a file; -1 for a folder; None if there is nothing."""
@@ -147,6 +149,8 @@ class Files:
                     break
                 digest.update(view[:n])
                 done += n
+                if self.feed:
+                    self.feed()
         except OSError as e:
             raise _failed("read", path, e)
         finally:

@@ -293,6 +293,7 @@ class _Batch:
         self._keep(name, lambda: Remote(name, False, -1, ""))
 
     def _text(self, line):
+        self._report.alive()  # long listings take long, and a folder is listed again for each batch
         try:
             return str(line, "utf-8")
         except ValueError:  # a PC checks, the module does not

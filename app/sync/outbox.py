@@ -79,6 +79,7 @@ class Outbox:
             return is_protected(path) or self._is_away(path)
 
         for path, size in walk(self._files, top, is_skipped, self._too_deep, 0, is_reverse):
+            self._report.alive()  # whoever looks at all of them takes long
             relative = path[len(top) + 1 :]
             if is_selected(relative, rule["include"], rule["exclude"]):
                 yield path, size, relative
@@ -133,7 +134,6 @@ class Outbox:
             if not rule["from"]:
                 continue
             for path, found, relative in self.files_of(rule):
-                self._report.alive()
                 remote = self.target(rule, relative)[2]
                 is_log = rule["mode"] == "append"
                 key = log_key(path, remote, self._ledger.server) if is_log else put_key(path, remote)
@@ -148,7 +148,6 @@ class Outbox:
 
     def _consider(self, rule, path, size, relative, budget):
         """An Upload, or None if the file is in step, parked, not ready, or was only waiting to be put away."""
-        self._report.alive()
         pieces, values, remote = self.target(rule, relative)
         reason = self.why_not(rule, path, size, remote)
         if reason:

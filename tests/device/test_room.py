@@ -246,3 +246,23 @@ def test_a_flash_without_a_free_block_gets_room_and_the_rest_still_goes_up(ferry
     assert files(ferry) == {"data/b": content("b"), "data/new": content("new")}
     assert boot.cycles[0]["ok"], boot.text
     assert ftpd.files(DEVICE) == {name: content(name) for name in ("a", "b", "new")}
+
+
+NO_CARD = """
+import uos
+def without(call):
+    def mounted(path, *more):
+        if path.startswith("/sd"):
+            raise OSError(19)  # nothing is mounted at /, so there is nowhere to look
+        return call(path, *more)
+    return mounted
+for name in ("stat", "statvfs", "ilistdir"):
+    setattr(uos, name, without(getattr(uos, name)))
+"""
+
+
+def test_a_card_that_is_not_in_keeps_nothing_else_from_going(ferry, ftpd):
+    ferry.configure(upload=[{"from": "/sd/data"}, {"from": "/usr/data"}], storage={"when_full": "drop"})
+    ferry.put("data/a", b"a")
+    ferry.sync(before=NO_CARD)
+    assert ftpd.files(DEVICE) == {"a": b"a"}

@@ -110,6 +110,54 @@ def test_the_watchdog_is_fed_often_enough_in_a_large_upload(ferry):
     assert longest_ms < 60_000
 
 
+@pytest.mark.parametrize("mode", ["whole", "append", "batch"])
+def test_the_watchdog_is_fed_for_every_file_that_is_looked_at(ferry, mode):
+    ferry.configure(upload={"from": "/usr/data", "mode": mode}, download={"from": ""})
+    for number in range(60):
+        ferry.put(f"data/{number}", b"one line\n")
+    ferry.sync()
+    boot = ferry.sync()
+    ((count, _),) = boot.data("fed")
+    assert count > 60
+
+
+def test_the_watchdog_is_fed_for_every_name_of_a_long_listing(ferry, ftpd):
+    for number in range(60):
+        ftpd.put(f"updates/{number}", b"1")
+    ferry.sync()
+    boot = ferry.sync()
+    ((count, _),) = boot.data("fed")
+    assert boot.cycles[0]["down_count"] == 0
+    assert count > 120 + 60  # listed twice, a batch of names each; and what lies in /usr is looked at
+
+
+def test_the_watchdog_is_fed_for_every_block_of_a_file_that_is_read(ferry):
+    ferry.put("large", BODY * 100)
+    check = """
+import usys
+usys.path.append("/usr")
+from app.platform.files import Files
+files, fed = Files(), []
+files.feed = lambda: fed.append(1)
+files.digest8("/usr/large", 900000, bytearray(4096))
+print("fed", len(fed))
+"""
+    assert ferry.boot(0, main=check).lines[-1] == "fed 220"
+
+
+def test_the_watchdog_is_fed_while_the_link_is_waited_for(ferry):
+    ferry.configure(clock={"source": "ntp"})
+    slow = """
+import ntptime, utime
+def settime(zone=0):
+    utime.sleep_ms(50000)
+    return -1
+ntptime.settime = settime
+"""
+    boot = ferry.boot(2, before=slow, faults=faults.parse("attach-denied@0-50s"))
+    assert max(longest_ms for _, longest_ms in boot.data("fed")) < 61_000
+
+
 def test_beside_the_repl_it_runs_in_a_thread(ferry, ftpd):
     ferry.configure(upload={"from": "/usr/data"}, download={"from": ""}, run={"thread": True})
     ferry.put("data/a", BODY)

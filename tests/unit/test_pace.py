@@ -35,6 +35,20 @@ def test_a_time_of_day_is_in_a_window_or_not(windows, clock, expected):
     assert is_open(windows, DAY * DAY_S + int(hours) * 3600 + int(minutes) * 60) is expected
 
 
+def test_a_fleet_that_waited_for_its_window_does_not_come_at_one_moment():
+    opening = DAY * DAY_S + 23 * 3600
+    names = [f"86123405{number:07}" for number in range(1000)]
+    first = [next(s for s in range(7200) if is_open(["23:00-01:00"], opening + s, name, 900)) for name in names]
+    assert max(first) < 900
+    assert all(70 <= len([s for s in first if at <= s < at + 90]) <= 130 for at in range(0, 900, 90))
+    assert not any(is_open(["23:00-01:00"], opening + 7200, name, 900) for name in names)
+
+
+def test_a_short_window_opens_for_everybody():
+    opening = DAY * DAY_S + 2 * 3600
+    assert all(is_open(["02:00-02:10"], opening + 300, f"m{number}", 86400) for number in range(1000))
+
+
 def test_a_phase_is_always_the_same_and_inside_of_its_period():
     for number in range(1000):
         name = f"86123405{number:07}"
