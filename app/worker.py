@@ -61,6 +61,7 @@ class Worker:
         self._up_ms = 0  # since the start; ticks wrap after 12 days
         self._disturbed_ms = -DISTURB_MS  # of this, when the data call was closed last
         self._good_ms = 0  # of this, when the last good cycle ended
+        self._bad_ms = None  # of this, when the first failed one behind it ended
         self.is_running = False
         self.is_paused = False
         self.is_stopped = False
@@ -164,7 +165,10 @@ class Worker:
         """Climb the ladder if it was the link; returns the least pause in seconds."""
         if result.ok:
             self._good_ms = self.uptime_ms()
+            self._bad_ms = None
             self._backoff.reset()
+        elif self._bad_ms is None:
+            self._bad_ms = self.uptime_ms()
         if isinstance(result.error, Fault):
             self._give_up(result.error_text)
         if not is_of_link(result.error, result.counts.received_bytes):
@@ -201,7 +205,8 @@ class Worker:
             if after_s >= DAY_S:
                 break
             after_s = min(2 * after_s, DAY_S)
-        return self.uptime_ms() - self._good_ms >= 1000 * after_s
+        since_ms = self._good_ms if self._bad_ms is None else self._bad_ms  # a day without a cycle is no failure
+        return self.uptime_ms() - since_ms >= 1000 * after_s
 
     def restart(self, reason):
         """Restart the module. The reason is on flash before, and the log with it if there is an error in it."""

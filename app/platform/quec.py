@@ -18,6 +18,7 @@ from app.errors import LinkError
 READY = (3, 1)
 PROFILES = 7  # of data calls
 FLIGHT_MS = 5000
+FLIGHT_TRIES = 3  # to get back on the air
 FULL, OFF_AIR = 1, 4  # of net.setModemFun
 NO_SIGNAL = 99
 WAKE_LOCK = "ferry"
@@ -94,8 +95,10 @@ class Link:
     def fly(self):
         """Off the network and on again, with the SIM card read anew. Blocks for some seconds. Vendor page: net.setModemFun."""
         net.setModemFun(OFF_AIR)
-        utime.sleep_ms(FLIGHT_MS)
-        net.setModemFun(FULL)
+        for _ in range(FLIGHT_TRIES):
+            utime.sleep_ms(FLIGHT_MS)
+            if net.setModemFun(FULL) == 0:
+                return
 
     def signal(self):
         """Strength of the signal, 0 to 31, or None while it is not known. Vendor page: net.csqQueryPoll."""

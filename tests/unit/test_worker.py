@@ -393,6 +393,14 @@ def test_without_leave_to_restart_the_ladder_goes_on_for_ever():
     assert world.module.steps()[-30:].count("flight mode") == 15
 
 
+def test_a_day_between_two_cycles_is_no_time_without_a_link():
+    world = World(link={"restart_after_s": 3600}, retry={"base_s": 60, "cap_s": 60}, schedule={"first_s": 0, "every_s": 86400})
+    world.manager.errors = [None, NO_SIM]
+    world.module.restart = lambda: setattr(world.worker, "is_stopped", True)
+    world.worker.run()
+    assert (world.manager.began_ms[-1] - world.manager.began_ms[1]) / 3_600_000 >= 1
+
+
 @pytest.mark.parametrize(("bad_boots", "hours"), [(1, 1), (2, 2), (3, 4), (5, 16), (6, 24), (50, 24)])
 def test_restarts_are_rationed_by_the_boots_without_a_good_cycle(bad_boots, hours):
     world = World(link={"restart_after_s": 3600}, retry={"base_s": 60, "cap_s": 60}, schedule={"first_s": 0})

@@ -32,7 +32,7 @@ Examples:
       against your own server
   python -m tools sim --config my.json --cycles 0
       with your own settings, until Ctrl-C
-  python -m tools sim --heap 256k --json run.json
+  python -m tools sim --heap 400k --json run.json
       with less memory, and a record of what happened
   python -m tools sim --flash 384k --power-cut 40:torn
       on a real littlefs over a simulated flash; the power goes in the middle of its 40th change
