@@ -107,10 +107,10 @@ class Ladder:
     def failed(self, may_restart, may_disturb=True):
         """(what is to be done, least pause in seconds) after one more failure. Without leave to disturb the link it waits where
         the data call would have to go."""
-        if RUNGS[self._rung][0] in (REDIAL, FLIGHT) and not may_disturb:
-            return WAIT, 0
         if RUNGS[self._rung][0] == RESTART and not may_restart:
             self._rung = _AGAIN
+        if RUNGS[self._rung][0] in (REDIAL, FLIGHT) and not may_disturb:
+            return WAIT, 0
         action, often, pause_s = RUNGS[self._rung]
         self._count += 1
         if self._count >= often:
