@@ -69,7 +69,7 @@ class Budget:
         return bool(self._day_bytes) and (self._day_bytes - self.now()) * 100 < self._day_bytes * NEAR_PERCENT
 
     def why_not(self, size, priority=USUAL_PRIORITY):
-        """ "" and `size` bytes are planned, or why a transfer has to wait."""
+        """Why a transfer of `size` bytes has to wait, or nothing: then they are planned."""
         cost = size * _PERCENT // 100 + _FILE_BYTES
         if self._cycle_bytes and self._planned and self._planned + cost > self._cycle_bytes:
             return "budget.cycle_bytes are used up"

@@ -119,9 +119,8 @@ def start(told=""):
         return False
     worker.prepare()
     gc.collect()
-    gc.threshold(
-        max(4096, gc.mem_free() // 8)
-    )  # the tighter, the sooner: garbage between what lives leaves only crumbs
+    # The tighter, the sooner: garbage between what lives leaves only crumbs.
+    gc.threshold(max(4096, gc.mem_free() // 8))
     if worker.wants_thread():
         from app.platform.quec import new_lock, start_thread
 

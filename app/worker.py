@@ -233,8 +233,7 @@ class Worker:
     def _rest(self, wait_ms):
         """Wait for the time, then for what must be given; or until somebody wants a cycle, a restart or the end."""
         self._due_ms = self.uptime_ms() + wait_ms
-        look_ms = LOOK_MS
-        next_look_ms = self._up_ms + look_ms
+        next_look_ms = self._up_ms + LOOK_MS
         self.waits_for = ""
         while not (self.is_stopped or self.is_wanted):
             if self.wanted_restart:
@@ -264,7 +263,7 @@ class Worker:
         self.waits_for = ""
 
     def _why_not(self):
-        """ "" or why no cycle may begin now."""
+        """Why no cycle may begin now, or nothing."""
         config = self._config
         seconds = self._clock.seconds()
         if seconds and not is_open(
