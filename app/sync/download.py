@@ -206,7 +206,13 @@ class Downloader:
         digest = uhashlib.sha256()
         offset = held if held and held == entry.size or RESUME_BYTES <= held < entry.size else 0
         if offset:
-            self._files.digest(staged, offset, digest, self._buffer)
+            try:
+                self._files.digest(staged, offset, digest, self._buffer)
+            except StorageError:  # FAT may lose the chain of a file that was cut: it cannot be gone on with
+                self._files.remove(staged)
+                offset = 0
+                digest = uhashlib.sha256()
+        if offset:
             if offset == entry.size:  # all of it was here when the link died
                 return digest.digest()[:8]
         ftp = self._ftp

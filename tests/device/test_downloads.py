@@ -4,6 +4,7 @@ import os
 import pytest
 
 from tests.device.ferry import DEVICE
+from tools.sim import faults
 
 CONTENTS = {
     "lf.txt": b"one\ntwo\n",
@@ -286,3 +287,27 @@ def test_nothing_is_left_in_the_state_folder(ferry, ftpd):
     put_all(ftpd, CONTENTS)
     ferry.sync()
     assert ferry.state_files() == ["ledger"]
+
+
+UNREADABLE = """
+import usys
+usys.path.append("/usr")
+from app.errors import StorageError
+from app.platform.files import Files
+_digest = Files.digest
+def digest(self, path, size, *rest):
+    if path.endswith(".part") and self.size(path) < 90000:
+        raise StorageError("read " + path, step="read", code=5)
+    return _digest(self, path, size, *rest)
+Files.digest = digest
+"""
+
+
+def test_a_partial_that_cannot_be_read_any_more_starts_over(ferry, ftpd):
+    """FAT may lose the chain of clusters of a file that was cut."""
+    ftpd.put("updates/a.bin", bytes(range(250)) * 400)
+    ferry.boot(1, faults=faults.parse("cut-data@60%@cycle1"))
+    (partial,) = [name for name in ferry.state_files() if name.endswith(".part")]
+    ferry.sync(before=UNREADABLE)
+    assert ferry.files() == {"a.bin": bytes(range(250)) * 400}
+    assert partial not in ferry.state_files()

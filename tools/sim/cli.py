@@ -36,7 +36,7 @@ Examples:
       with less memory, and a record of what happened
   python -m tools sim --flash 384k --power-cut 40:torn
       on a real littlefs over a simulated flash; the power goes in the middle of its 40th change
-  python -m tools sim --link nbiot --fault "sim-missing@0-60s,cut-data@40%@cycle1" --cycles 4
+  python -m tools sim --link nbiot --fault "sim-missing@0-60s,cut-data@40%@cycle1" --cycles 12
       on a slow link, without a SIM card for a minute, and with a transfer that breaks
 
 \b
