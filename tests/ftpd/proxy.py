@@ -100,7 +100,8 @@ class Proxy:
         self._thread.join(_CALL_TIMEOUT_S)
         if self._thread.is_alive():
             raise TimeoutError("the proxy's thread does not end")
-        self._waker.close()
+        for sock in (self._waker, self._wakee):  # here, so that nobody wakes a thread that has closed its ear already
+            sock.close()
         if self._failure:
             raise self._failure
 
@@ -273,8 +274,7 @@ class Proxy:
         for session in self._sessions:
             session.expect_nothing(self._unwatch)
         self._selector.close()
-        for sock in (self._listener, self._wakee):
-            sock.close()
+        self._listener.close()
         self._run_calls()
 
     def _wake(self):
