@@ -10,14 +10,14 @@ from pathlib import Path
 
 from tests.device.ftpd import USER
 from tools.device_files import ROOT
-from tools.sim.child import BOOT, EVENT_MARK
+from tools.sim.child import EVENT_MARK, Interpreter
 from tools.sim.module import flash
 from tools.sim.settings import is_own
 
 HANG_S = 20
 DEVICE = "m1"
-HEAP = "384k"  # from source, which has to be compiled here
-FIELD_HEAP = "304k"  # compiled, as a module in the field has it
+HEAP = "320k"  # from source, which has to be compiled here
+FIELD_HEAP = "256k"  # compiled, as a module in the field has it
 
 # The firmware's own file, made at the first boot.
 FIRMWARE_FILE = "system_config.json"
@@ -150,7 +150,7 @@ class Ferry:
         path = self._folder / "world.json"
         world = dict(world, root=str(self.root), stubs=str(ROOT / "tools" / "qpycom_stubs"), cycles=cycles)
         path.write_text(json.dumps(world))
-        command = [self._interpreter, "-X", "heapsize=" + self.heap, str(BOOT), str(path)]
+        command = Interpreter(self._interpreter, "", self.heap).command(path)
         found = Boot()
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -12,7 +12,7 @@ from tools.publish.cli import publish
 EXAMPLES = ROOT / "examples"
 IMEI = "861234050012345"  # of the simulated module
 NO_LINK = {"sim_status": 0}
-UPDATE_HEAP = "384k"  # the code for updates is compiled while all the rest is loaded
+UPDATE_HEAP = "320k"  # the code for updates is compiled while all the rest is loaded
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40
 
 

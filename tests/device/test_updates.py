@@ -10,7 +10,7 @@ from tests.device.ftpd import KILL
 from tools.publish.cli import publish
 
 RESTART = 75
-HEAP = "384k"  # its code is compiled while all the rest is loaded
+HEAP = "320k"  # its code is compiled while all the rest is loaded
 SITE = {"site/a.txt": b"a" * 3000, "site/b/c.txt": b"c\n" * 900, "site/empty": b"", "big.bin": bytes(range(256)) * 300}
 KEY = "a secret of the fleet"
 

@@ -9,7 +9,7 @@ from tests.ftpd.faults import DATA, DOWN, Fault
 from tests.ftpd.proxy import Proxy
 from tools.publish.cli import publish
 
-HEAP = "384k"  # its code is compiled while all the rest is loaded
+HEAP = "320k"  # its code is compiled while all the rest is loaded
 DELAY_MS = 10  # one way; see test_round_trips.py
 IDLE_S = 5
 

@@ -30,7 +30,7 @@ def test_live_memory_of_both_cycles_is_told_and_less_than_the_heap(memory):
     assert done.returncode == 0, done.stdout + done.stderr
     few, many = result["rows"]
     for row in (few, many):
-        assert 0 < row["idle_live"] <= row["first_live"] < 272 * 1024
+        assert 0 < row["idle_live"] <= row["first_live"] < 256 * 1024
     assert few["first_live"] < many["first_live"]
     assert done.stdout.count("fits") == 2
 
@@ -45,5 +45,5 @@ def test_a_heap_that_is_too_small_is_said_and_fails(memory):
 def test_the_smallest_heap_lies_between_one_that_is_too_small_and_one_that_fits(memory):
     _, result = memory("--files", "20", "--smallest")
     smallest = result["rows"][0]["smallest_k"]
-    assert 128 < smallest <= 272
+    assert 128 < smallest <= 256
     assert smallest % 8 == 0

@@ -1,4 +1,5 @@
 # The simulator's parts, each alone.
+import ast
 import os
 import shutil
 import sys
@@ -6,6 +7,7 @@ import sys
 import pytest
 
 from tools import dev
+from tools.device_files import ROOT
 from tools.sim import check, child, module, naming, settings
 from tools.sim.record import Record
 from tools.sim.remote import Content
@@ -52,6 +54,49 @@ def test_without_micropython_it_is_cpython_and_says_so(monkeypatch):
     assert found.name.startswith("CPython")
     assert found.heap == ""
     assert found.command("w.json")[0] == sys.executable
+
+
+@pytest.fixture
+def upy():
+    found = child.find_interpreter(None, "256k")
+    if not found.heap:
+        pytest.skip("no micropython beside this Python nor on the PATH")
+    return found
+
+
+def test_the_heap_has_room_for_the_stand_ins_on_top(upy, tmp_path):
+    world = tmp_path / "world.json"
+    for folder in ("usr", "bak"):
+        (tmp_path / folder).mkdir()
+    module.write_world(world, tmp_path, 1, 1)
+    weight = child.stand_ins_bytes(upy.path, world)
+    assert 30_000 < weight < 80_000
+    assert upy.command(world)[1:3] == ["-X", f"heapsize={256 * 1024 + weight}"]
+    assert not any((tmp_path / "usr").iterdir()), "weighing boots nothing"
+
+
+def test_what_is_weighed_is_what_ferry_loads_in_every_boot():
+    """Not more: the heap would be larger than it says."""
+    boot = ast.parse((ROOT / "tools/sim/boot.py").read_text(encoding="utf-8"))
+    weighed = next(
+        ast.literal_eval(node.value)
+        for node in boot.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "WEIGHED"
+    )
+    always = ["main.py", "ftp_manager.py", "app/start.py", "app/config.py", "app/platform/quec.py"]
+    always += ["app/platform/sockets.py", "app/platform/clock.py", "app/platform/files.py", "app/sync/upload.py"]
+    always += ["app/sync/names.py", "app/sync/records.py", "app/sync/rules.py", "app/sync/download.py", "app/worker.py"]
+    loaded = set()
+    for path in always:
+        body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+        body += [inner for node in body if isinstance(node, ast.Try) for inner in node.body]
+        for node in body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            loaded.update(names)
+    shims = {path.stem for path in (ROOT / "tools/qpycom_stubs").glob("*.py")} - {"gc", "micropython"}
+    assert set(weighed) <= loaded | {"_thread"}  # that one is loaded where a thread is wanted, which is the default
+    assert set(weighed) >= loaded & shims
 
 
 @pytest.mark.parametrize(

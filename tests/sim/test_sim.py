@@ -137,6 +137,12 @@ def test_unreachable_server_is_not_in_step(tmp_path):
     assert errors[0].keys() == {"class", "step", "code", "text", "advice"}
 
 
+def test_a_small_heap_gets_compiled_code():
+    done = sim("--heap", "256k")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "heap 256k, compiled code" in done.stdout or "CPython" in done.stdout
+
+
 def test_refused_settings_are_told_in_full(tmp_path):
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"server": {"prot": 1}, "schedule": {"every_s": 1}}))
@@ -189,6 +195,9 @@ FAKE = """#!{python}
 import json, os, sys, time
 if "-c" in sys.argv:
     print("micropython 9.9.9")
+    sys.exit()
+if "weigh" in sys.argv:
+    print(1000)
     sys.exit()
 def event(kind, *data):
     print("\\x1e" + json.dumps({{"kind": kind, "data": data, "ms": 0}}), flush=True)

@@ -2,6 +2,7 @@
 # Makes the module's folder the only file system, the shims in tools/qpycom_stubs the only modules, then runs
 # /usr/main.py. stdout carries the app's own lines and one line per event: "\x1e" + JSON. Started by tools/sim; never by
 # the app. Exit status: 0 main.py ended, 1 it raised, 75 the module restarts, 76 the power went, 130 Ctrl-C.
+# `boot.py WORLD.json weigh` prints how many bytes of heap all this takes, and boots nothing.
 # With "flash" in WORLD.json /usr is a real littlefs or FAT on a simulated flash (nor.py).
 import builtins
 import json
@@ -13,6 +14,11 @@ STATUS_POWER_CUT = 76
 STATUS_CTRL_C = 130
 _usr = None  # boot_flash.Usr, where there is a simulated flash
 _PowerCut = ()
+# The shims that Ferry loads in every boot (tests/sim/test_parts.py compares); on a module none of them is on the heap.
+WEIGHED = (
+    "_thread", "checkNet", "dataCall", "machine", "misc", "modem", "net", "pm", "ubinascii", "uhashlib", "ujson", "uos",
+    "urandom", "uselect", "usocket", "ustruct", "usys", "utime",
+)  # fmt: skip
 _CORE_MODULES = ("gc", "math", "micropython", "uctypes", "ucryptolib") if IS_MICROPYTHON else ("math",)
 
 
@@ -175,6 +181,17 @@ def make_system_config() -> None:
             target.write('{"replFlag": 0}')
 
 
+def weigh(firmware: Firmware) -> int:
+    """Print the bytes of heap that the firmware's part takes with everything loaded; the exit status."""
+    import gc
+
+    for name in WEIGHED:
+        firmware.import_module(name)
+    gc.collect()
+    print(gc.mem_alloc())
+    return 0
+
+
 def main() -> int:
     global _world, _flash, _usr, _PowerCut, print_exception
     with open(sys.argv[1]) as source:
@@ -202,14 +219,15 @@ def main() -> int:
         if IS_MICROPYTHON:
             builtins.open = _flash.open_file
             builtins.__import__ = firmware.import_module
-            return run_main({})
+            return weigh(firmware) if sys.argv[2:] else run_main({})
         return run_main(boot_cpython.app_scope(firmware, _flash))
     finally:
         _world.power_on()
         _flash.clear_hidden()
         if _usr:
             _usr.switch_off(_flash.close_all)
-            emit("wear", _usr.wear())
+            if not sys.argv[2:]:
+                emit("wear", _usr.wear())
 
 
 if __name__ == "__main__":

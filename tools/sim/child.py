@@ -1,4 +1,5 @@
 # The simulated module's process: which interpreter, its lines, its end. Never outlives the block that started it.
+import functools
 import json
 import os
 import queue
@@ -17,6 +18,7 @@ BOOT = ROOT / "tools" / "sim" / "boot.py"
 EVENT_MARK = "\x1e"
 RESTART_STATUS = 75
 POWER_CUT_STATUS = 76
+_SCALES_HEAP = "2M"  # for weighing; any that is large enough
 _GRACE_S = 3  # from the polite signal to the other one
 
 _PROBE = "import sys; print(sys.implementation[0], '.'.join([str(x) for x in sys.implementation[1][:3]]))"
@@ -30,11 +32,37 @@ class Silence(Exception):
 class Interpreter:
     path: str
     name: str
-    heap: str  # "" where it cannot be limited
+    heap: str  # of the module: what the stand-ins for its firmware take comes on top; "" where it cannot be limited
 
     def command(self, world):
-        limit = ["-X", f"heapsize={self.heap}"] if self.heap else []
-        return [self.path, *limit, str(BOOT), str(world)]
+        """The command that boots the module that the file `world` describes."""
+        if not self.heap:
+            return [self.path, str(BOOT), str(world)]
+        limit = size_bytes(self.heap) + stand_ins_bytes(self.path, world)
+        return [self.path, "-X", f"heapsize={limit}", str(BOOT), str(world)]
+
+
+def size_bytes(text):
+    """Bytes of a size such as 512k."""
+    return int(text.rstrip("kKmM")) * {"k": 1024, "m": 1024**2}.get(text[-1].lower(), 1)
+
+
+def stand_ins_bytes(path, world):
+    """What boot.py and its shims take of the heap before Ferry is loaded: on a module the firmware's part is not in it."""
+    config = json.loads(Path(world).read_text(encoding="utf-8"))
+    flash = config.get("flash") or {"fs": "", "image": os.devnull}
+    kind = (flash["fs"], os.path.getsize(flash["image"]), bool(config.get("link")), len(config.get("faults") or ()))
+    return _weigh(path, str(world), kind)
+
+
+@functools.lru_cache(maxsize=64)
+def _weigh(path, world, kind):
+    """`kind`: what makes a difference to it, so that modules of one kind are weighed once."""
+    command = [path, "-X", f"heapsize={_SCALES_HEAP}", str(BOOT), world, "weigh"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    if done.returncode or not done.stdout.strip().isdigit():
+        raise SettingsError(f"{path} does not run the simulated module:\n{done.stdout}{done.stderr}")
+    return int(done.stdout)
 
 
 @dataclass(frozen=True)

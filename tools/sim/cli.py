@@ -18,6 +18,7 @@ from tools.sim.record import Record
 from tools.sim.view import LiveView, PlainView, show_result
 
 SILENCE_S = 60  # virtual time passes at once, so even a long wait prints something well before this
+SOURCE_HEAP_BYTES = 320 * 1024  # with less, a module cannot compile the code itself
 _MAX_RESTARTS = 20  # without a whole cycle between them: the module would go round for ever
 
 _EXAMPLES = (
@@ -64,7 +65,7 @@ class _Heap(click.ParamType):
 class _FlashSize(_Heap):
     def convert(self, value, param, ctx):
         value = super().convert(value, param, ctx)
-        size = int(value.rstrip("km")) * {"k": 1024, "m": 1024**2}.get(value[-1], 1)
+        size = child.size_bytes(value)
         if size < flash.SMALLEST_BYTES or size % flash.BLOCK_BYTES:
             self.fail(f"{value} is no size of a flash; take a multiple of 4k, 128k or more", param, ctx)
         return size
@@ -126,7 +127,8 @@ class _PowerCut(click.ParamType):
     default="512k",
     show_default=True,
     metavar="SIZE",
-    help="Memory of the module's MicroPython.",
+    help="Memory of the module's MicroPython; what the stand-ins for its firmware take comes on top. Under 320k the module "
+    "gets compiled code.",
 )
 @click.option(
     "--micropython", metavar="PATH", help="Interpreter. Default: the one in .venv, else on the PATH, else CPython."
@@ -229,6 +231,7 @@ class _Run:
     cycles: int
     seed: int
     life: Life
+    is_compiled: bool
 
 
 def _life(link, wanted, firmware, image):
@@ -269,10 +272,11 @@ def _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed, lif
     console = Console(highlight=False)
     if url or named is None:
         config = settings.use_server(config, named or _embedded(stack, usr, config, seed, is_small))
-    module.flash(root / "usr", config, is_small)
+    is_compiled = is_small or (bool(interpreter.heap) and child.size_bytes(interpreter.heap) < SOURCE_HEAP_BYTES)
+    module.flash(root / "usr", config, is_compiled)
     if image:
         image.fill(root / "usr")
-    run = _Run(console, interpreter, root, config, image, cycles, seed, life)
+    run = _Run(console, interpreter, root, config, image, cycles, seed, life, is_compiled)
     _announce(run, usr, named)
     return run
 
@@ -292,6 +296,7 @@ def _embedded(stack, usr, config, seed, is_small):
 
 def _announce(run, usr, named):
     heap = f", heap {run.interpreter.heap}" if run.interpreter.heap else ""
+    heap += ", compiled code" if run.is_compiled else ""
     lines = [
         f"interpreter  {run.interpreter.name}{heap}",
         f"/usr         {usr or 'temporary, with sample files'}",
