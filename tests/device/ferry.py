@@ -206,4 +206,7 @@ FtpManager.on_event = _on_event
 
 
 def interrupt(process):
-    process.send_signal(signal.SIGINT)
+    """Ctrl-C, once: a second one that comes before the first is heard kills the interpreter."""
+    if not getattr(process, "is_interrupted", False):
+        process.is_interrupted = True
+        process.send_signal(signal.SIGINT)
