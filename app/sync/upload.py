@@ -1,9 +1,10 @@
-# Uploads: transfer, verify, commit, with up to three files in hand so that each costs three round trips:
+# Uploads: transfer, verify, commit, with some files in hand so that each costs three round trips:
 #
 #     RNFR a, RNTO a, SIZE b.part, EPSV, STOR c.part    one write
 #
 # a was verified and gets its final name, b's bytes have arrived and are measured, c's bytes go. RNTO of a file never shares a
 # flight with the SIZE that decides about it. Before RNTO goes out the ledger says PUT_VERIFIED; DONE rides with the next append.
+# An append costs two block erases, however many records: small files that were verified wait for each other and share one.
 
 import uhashlib
 
@@ -23,6 +24,7 @@ from app.sync.item import RESUME_BYTES
 from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INTENT, PUT_VERIFIED
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
+VERIFIED = 4  # files that get their final names in one flight, behind one append; after a power cut as many may go again
 NUMBERS = 9  # names that are tried where another file has the name
 STALE_TEMPS = 4  # of so many attempts the temp names are removed: each cut may have kept a DELE from the server
 _UNKNOWN = -2  # SIZE was not answered with a number
@@ -67,7 +69,9 @@ class Uploader:
     # --- one flight
 
     def _step(self, upload):
-        verified, self._verified = self._verified, []
+        verified = []
+        if len(self._verified) >= VERIFIED or (self._must_note(upload) if upload else not self._arrived):
+            verified, self._verified = self._verified, []
         arrived, self._arrived = self._arrived, None
         steps = [(command, None, None) for command in self._chores]
         self._chores = []
@@ -75,7 +79,6 @@ class Uploader:
             if done.is_refused:
                 steps.append(("SIZE " + done.remote, self._on_taken, done))
                 continue
-            self._ledger.put(PUT_VERIFIED, done.key, done.size, done.digest, done.serial, done.attempt, done.flags())
             if done.is_taken:
                 steps.append(("RNFR " + done.remote, None, None))
                 steps.append(("RNTO " + done.aside(), None, None))
@@ -91,13 +94,18 @@ class Uploader:
                 self._resume(steps, upload)
                 return
             self._replace_temp(steps, upload, upload.pending)
-            steps = []
+            verified = steps = []
+        is_due = bool(verified) and self._ledger.has_verified()
         if upload:
-            self._store(steps, upload)
+            self._store(steps, upload, is_due)
         else:
-            if verified:
+            if is_due:
                 self._save()
             self._fly(steps)
+
+    def _must_note(self, upload):
+        """True if what is to be done with `upload` begins with an append."""
+        return upload.size >= RESUME_BYTES or upload.named or upload.pending or not upload.is_ours
 
     def _fly(self, steps):
         """Post the flight and hand each reply to its handler. What is left to be posted behind it goes in the same write."""
@@ -144,7 +152,7 @@ class Uploader:
     def _on_size(self, upload, code, text):
         found = parse_size(text) if code == 213 else _UNKNOWN
         if found == upload.size:
-            self._verified.append(upload)
+            self._verify(upload)
         elif found == _UNKNOWN and code in (500, 502, 504):
             self._give_up(
                 upload,
@@ -160,6 +168,13 @@ class Uploader:
                 self._distrust_resume()
             what = "the server holds %s of %d bytes" % (found if found >= 0 else "none", upload.size)
             self._start_over(upload, IntegrityError(what, verb="SIZE", code=code))
+
+    def _verify(self, upload):
+        """The server has all of it under its temp name. On flash before RNTO goes out; until then a link that dies costs no byte."""
+        self._ledger.put(
+            PUT_VERIFIED, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags()
+        )
+        self._verified.append(upload)
 
     def _distrust_resume(self):
         """What went on behind a partial came out wrong or was refused: remember which way it was."""
@@ -206,11 +221,11 @@ class Uploader:
 
     # --- bytes
 
-    def _store(self, steps, upload):
-        """Fly `steps` with the transfer of `upload` behind them."""
+    def _store(self, steps, upload, is_due):
+        """Fly `steps` with the transfer of `upload` behind them. `is_due`: they need what the ledger has waiting."""
         steps.extend([("MKD " + folder, None, None) for folder in self._folders.missing(upload.remote)])
         self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags())
-        if upload.size >= RESUME_BYTES or upload.named or self._ledger.has_verified():
+        if is_due or upload.size >= RESUME_BYTES or upload.named:
             self._save()  # alone, the intent of a small file is not worth two erases, unless its name would be another one
         try:
             stream = self._files.open(upload.path, "rb")
@@ -349,7 +364,7 @@ class Uploader:
         self._fly(steps)
         held = answers["temp"]
         if held == upload.size:
-            self._verified.append(upload)
+            self._verify(upload)
         elif held == _UNKNOWN and pending.kind == PUT_VERIFIED and answers["final"] == upload.size:
             self._commit(upload)  # the rename took place and only its record was lost
         else:
