@@ -72,6 +72,9 @@ class MemoryFiles:
         self._step("rename", new)
         self.store[new] = self.store.pop(old)
 
+    def block_end(self, size):
+        return -(-max(size, 1) // 4096) * 4096
+
     def read(self, path, at_most):
         self._step("read", path)
         found = self.store.get(path)
