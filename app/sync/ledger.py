@@ -17,7 +17,6 @@ from app.sync.records import (
     HEADER,
     INTENTS,
     MAGIC,
-    PUT_VERIFIED,
     RECORD_BYTES,
     UPLOADS,
     VERSION,
@@ -269,7 +268,7 @@ class Ledger:
         if self.rider:
             self.put(*self.rider())
         self._close_reader()
-        if self._count == 0 or self._appended_count() >= self._most:
+        if self._count == 0 or self.is_crowded():
             try:
                 self.compact(self._kept)
                 return
@@ -315,13 +314,13 @@ class Ledger:
     def _appended_count(self):
         return self._count - 1 - self._sorted
 
-    def waiting_count(self):
-        """Entries that are not on flash yet."""
-        return len(self._waiting)
+    def is_crowded(self):
+        """True if the next flush() is a compaction: with thousands of entries it takes long."""
+        return self._appended_count() >= self._most
 
-    def has_verified(self):
-        """True if an entry waits that must be on flash before its file gets its final name."""
-        return bool([entry for entry in self._waiting if entry.kind == PUT_VERIFIED])
+    def waiting_count(self, kind=None):
+        """Entries, or those of a kind, that are not on flash yet."""
+        return len([entry for entry in self._waiting if kind is None or entry.kind == kind])
 
     def watch(self):
         """Begin to note which entries are asked for: those that nobody asks for in a whole cycle belong to files that are gone."""

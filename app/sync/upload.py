@@ -21,7 +21,7 @@ from app.errors import (
 )
 from app.proto.parse import error_for, parse_size
 from app.sync.item import RESUME_BYTES
-from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INTENT, PUT_VERIFIED
+from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INTENT, PUT_VERIFIED, UNLIKE
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
 VERIFIED = 4  # files that get their final names in one flight, behind one append; after a power cut as many may go again
@@ -61,6 +61,8 @@ class Uploader:
         while self._arrived or self._verified or self._chores:
             self._step(None)
             self._repeat()
+        if self._ledger.waiting_count(PUT_DONE) > 1:  # that one has arrived may be known in RAM only, but not of several
+            self._save()
 
     def _repeat(self):
         while self._again:
@@ -95,7 +97,7 @@ class Uploader:
                 return
             self._replace_temp(steps, upload, upload.pending)
             verified = steps = []
-        is_due = bool(verified) and self._ledger.has_verified()
+        is_due = bool(verified) and self._ledger.waiting_count(PUT_VERIFIED) > 0
         if upload:
             self._store(steps, upload, is_due)
         else:
@@ -171,10 +173,14 @@ class Uploader:
 
     def _verify(self, upload):
         """The server has all of it under its temp name. On flash before RNTO goes out; until then a link that dies costs no byte."""
-        self._ledger.put(
-            PUT_VERIFIED, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags()
-        )
+        if not upload.is_unlike:
+            self._note(PUT_VERIFIED, upload)
         self._verified.append(upload)
+
+    def _note(self, kind, upload, flags=0):
+        self._ledger.put(
+            kind, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags(flags)
+        )
 
     def _distrust_resume(self):
         """What went on behind a partial came out wrong or was refused: remember which way it was."""
@@ -224,9 +230,15 @@ class Uploader:
     def _store(self, steps, upload, is_due):
         """Fly `steps` with the transfer of `upload` behind them. `is_due`: they need what the ledger has waiting."""
         steps.extend([("MKD " + folder, None, None) for folder in self._folders.missing(upload.remote)])
-        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags())
-        if is_due or upload.size >= RESUME_BYTES or upload.named:
-            self._save()  # alone, the intent of a small file is not worth two erases, unless its name would be another one
+        upload.is_unlike = False
+        self._note(PUT_INTENT, upload)
+        # Alone, the intent of a small file is not worth two erases, unless its name would be another one.
+        is_large = upload.size >= RESUME_BYTES
+        asks = is_large and self._has_proof and not (is_due or upload.named or self._ledger.is_crowded())
+        if asks:
+            steps.append(("SIZE " + upload.remote, self._on_older_size, upload))
+        elif is_large or is_due or upload.named:
+            self._save()
         try:
             stream = self._files.open(upload.path, "rb")
         except StorageError as e:
@@ -234,11 +246,16 @@ class Uploader:
             self._give_up(upload, e)
             return
         try:
-            self._transfer(steps, upload, stream)
+            self._transfer(steps, upload, stream, asks)
         finally:
             stream.close()
 
-    def _transfer(self, steps, upload, stream):
+    def _on_older_size(self, upload, code, text):
+        upload.is_unlike = code == 550 or code == 213 and parse_size(text) != upload.size
+
+    def _transfer(self, steps, upload, stream, asks):
+        """`asks`: the size under the final name is asked in this flight. If it is another one the intent says so, and after a cut
+        tells as much as PUT_VERIFIED would: that needs no append of its own."""
         ftp = self._ftp
         command, rest = "STOR", upload.offset
         if upload.offset and ftp.facts.appe:  # a REST that fills with zeros gives the right size: APPE cannot
@@ -246,6 +263,11 @@ class Uploader:
         name = upload.temp() if self._has_proof else upload.remote
         ftp.post_transfer([s[0] for s in steps], command + " " + name, rest)
         self._settle(steps)
+        if asks:
+            if upload.is_unlike:
+                self._note(PUT_INTENT, upload, UNLIKE)
+            self._save()  # before the bytes
+            upload.is_unlike = upload.is_unlike and not self._ledger.waiting_count()
         try:
             sent = self._send(upload, stream)
         except Error as e:
@@ -273,8 +295,7 @@ class Uploader:
             flags = LOCKED if upload.offset else 0
         elif upload.is_sent:
             flags = ALL_SENT  # only the final reply is missing: the size is asked, however small the file is
-        flags = upload.flags(flags)
-        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, flags)
+        self._note(PUT_INTENT, upload, flags)
 
     def _send(self, upload, stream):
         """The bytes from upload.offset on; True if what went is what the scan saw."""
@@ -365,7 +386,7 @@ class Uploader:
         held = answers["temp"]
         if held == upload.size:
             self._verify(upload)
-        elif held == _UNKNOWN and pending.kind == PUT_VERIFIED and answers["final"] == upload.size:
+        elif held == _UNKNOWN and pending.may_be_renamed() and answers["final"] == upload.size:
             self._commit(upload)  # the rename took place and only its record was lost
         else:
             facts = self._ftp.facts

@@ -410,8 +410,9 @@ def test_append_that_nearly_fills_a_block_fills_it(ledger, files):
         ledger.put(PUT_INTENT, key(2), number, DIGEST)
         before = len(files.store.get(PATH, b""))
         ledger.flush()
-        assert before // 4096 == (len(files.store[PATH]) - 1) // 4096
-        ends.add(len(files.store[PATH]) % 4096)
+        after = len(files.store[PATH])
+        assert files.block_end(before + 1) == files.block_end(after)
+        ends.add(files.block_end(after) - after)
         assert state(load(files)) == state(ledger)
     assert 0 in ends
 
