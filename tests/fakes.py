@@ -72,6 +72,12 @@ class MemoryFiles:
         self._step("rename", new)
         self.store[new] = self.store.pop(old)
 
+    def block_end(self, size):
+        end = 4096
+        while end < size:
+            end += 4092  # no multiple of a record's size, as on littlefs
+        return end
+
     def read(self, path, at_most):
         self._step("read", path)
         found = self.store.get(path)

@@ -24,8 +24,9 @@ FORMULA = (
 _SILENCE_S = 60
 
 _SMALL_BYTES, _LARGE_BYTES, _SERIES = 300, 40_000, 10
-_ALONE_COUNT = 150  # enough for a compaction of the ledger
-_DOWN_COUNT = 10
+_ALONE_COUNT = 250  # enough for two compactions of the ledger: what counts is the mean from one to the next
+_SERIES_COUNT, _LARGE_COUNT, _IDLE_COUNT = 11, 12, 3
+_DOWN_COUNT = 8
 
 # The module's main.py: files come up between cycles, as an application would make them.
 _MAIN = """
@@ -108,18 +109,34 @@ def measure(interpreter):
 
 
 def _uploads(bench):
-    steps = [[_SMALL_BYTES]] * _ALONE_COUNT + [[_SMALL_BYTES] * _SERIES] * 3 + [[_LARGE_BYTES]] * 12 + [[]] * 3
-    costs = bench.boot(steps)[1:]
-    alone, series, large, idle = (costs[:-18], costs[-18:-15], costs[-15:-3], costs[-3:])
-    usual = sorted(cost["erases"] for cost in alone)[len(alone) // 2]
+    kinds = (
+        [[_SMALL_BYTES]] * _ALONE_COUNT,
+        [[_SMALL_BYTES] * _SERIES] * _SERIES_COUNT,
+        [[_LARGE_BYTES + 8 * number] for number in range(_LARGE_COUNT)],
+        [[_LARGE_BYTES]] * (1 + _LARGE_COUNT),
+        [[]] * _IDLE_COUNT,
+    )
+    costs = iter(bench.boot(sum(kinds, []))[1:])
+    alone, series, large, same, idle = [[next(costs) for _ in steps] for steps in kinds]
+    usual = min(cost["erases"] for cost in alone)
+    alone = _whole_periods(alone, usual)
     compaction = sum(cost["erases"] for cost in alone) / len(alone) - usual
     return [
         _row("a small file up, alone", alone, len(alone)),
         Row("  of that, compaction of the ledger", compaction, compaction),
         _row(f"a small file up, in a series of {_SERIES}", series, len(series) * _SERIES),
         _row(f"a file of {_LARGE_BYTES} bytes up", large, len(large)),
+        _row("  the same, in the place of one of that size", same[1:], _LARGE_COUNT),
         _row("an idle cycle", idle, len(idle)),
     ]
+
+
+def _whole_periods(costs, usual):
+    """The cycles behind the first compaction, up to the last one."""
+    dear = [number for number, cost in enumerate(costs) if cost["erases"] > usual]
+    if len(dear) < 2:
+        raise RuntimeError(f"{len(costs)} files saw {len(dear)} compactions of the ledger: the measurement needs two")
+    return costs[dear[0] + 1 : dear[-1] + 1]
 
 
 def _downloads(bench):

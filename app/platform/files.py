@@ -24,6 +24,19 @@ def blocks_for(size):
     return 0 if size == 0 else 1 + (max(0, size - 4096) + 4087) // 4088
 
 
+def block_end(size):
+    """Size up to which a file of `size` bytes grows on littlefs without a further block: each but the first begins with pointers."""
+    number, end = 0, BLOCK_BYTES
+    while end < size:
+        number += 1
+        end += BLOCK_BYTES - 4
+        pairs = number
+        while not pairs & 1:  # 4 bytes for each time that 2 divides the block's number, and 4
+            pairs >>= 1
+            end -= 4
+    return end
+
+
 def _failed(what, path, error):
     number = number_of(error)
     return StorageError("%s %s: error %d" % (what, path, number), step=what, code=number)
@@ -112,6 +125,9 @@ class Files:
 
     def blocks_for(self, size):
         return blocks_for(size)
+
+    def block_end(self, size):
+        return block_end(size)
 
     def free_blocks(self, path):
         """Free blocks of the file system that `path` lies on. Slow: walks all of it."""

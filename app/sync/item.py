@@ -26,7 +26,7 @@ def plan_upload(done, pending, got, size, digest, after):
     if pending and pending.is_of(size, digest):
         return RESUME
     # B was being renamed over A when something was cut, and the file here is A again: the server may hold B
-    is_doubtful = pending and pending.kind == PUT_VERIFIED
+    is_doubtful = pending and pending.may_be_renamed()
     if done and done.is_of(size, digest) and not is_doubtful:
         return SKIP if after == "keep" else REMOVE
     if got and got.is_of(size, digest):
@@ -62,12 +62,13 @@ class Upload:
         self.named = named
         self.attempt = pending.attempt if pending else 0
         # What has the name there may go. What arrived and was put away here is nobody's to replace.
-        is_kept = pending and pending.kind == PUT_VERIFIED and rule["after"] == "keep"
+        is_kept = pending and pending.may_be_renamed() and rule["after"] == "keep"
         is_same = pending and pending.is_of(size, digest) and pending.flags & _FLAGS != LOCKED
         self.is_ours = bool(done or is_kept or is_same) or rule["on_conflict"] == "overwrite"
         self.tries = 0
         self.offset = 0
         self.is_sent = False  # all bytes went; whether they arrived is not known
+        self.is_unlike = False  # the ledger's intent says UNLIKE: after a cut the size under the final name tells enough
         self.is_refused = None  # the error of an RNTO; why, is not known yet
         self.is_taken = False  # RNTO was refused, perhaps because the name is taken: what has it steps aside first
         self._wanted = remote

@@ -17,7 +17,6 @@ from app.sync.records import (
     HEADER,
     INTENTS,
     MAGIC,
-    PUT_VERIFIED,
     RECORD_BYTES,
     UPLOADS,
     VERSION,
@@ -29,8 +28,9 @@ from app.sync.records import (
 _SEGMENTS = 64  # of the index, by the key's first 6 bits: appending copies 1/64 of it
 _SLOT = 4
 _BATCH = 16  # records per read when loading: 512 bytes, a piece that even a full heap has
-_SPARE = 192  # appended records that are not worth a compaction at the end of a cycle
-_APPENDED = 512  # and in the middle of one: 2 kB of index
+_SPARE = 224  # appended records that are not worth a compaction when a cycle has ended: few entries stay in two blocks
+_APPENDED = 1024  # and in the middle of one: 2 kB of index where files go one by one, 4 kB where they go as batches
+_FILLING = 256  # bytes: of large appends, which are rare, one in some may cost it
 WAITING = 48  # records in RAM before those that are superseded are left out
 
 
@@ -50,7 +50,9 @@ class Ledger:
         self.pending = {}  # key -> entry of what is under way (intents)
         self._reader = None
         self._torn = 0  # bytes of a torn record at the end
-        self._seen = None
+        self._seen = None  # a bit for each record that was asked for since watch()
+        self._kept = None  # those of an earlier cycle that looked at everything, for the compaction that is due
+        self._most = _APPENDED  # appended records with which flush() compacts
         self._asked = set()  # keys of intents that were asked for since watch()
         self.rider = None  # gives an entry, as put() takes it, that goes along whenever something is written
         self.lost = ""  # why an older ledger could not be read, for the report
@@ -198,8 +200,9 @@ class Ledger:
         return None
 
     def _see(self, number):
-        if self._seen and number // 8 < len(self._seen):
-            self._seen[number // 8] |= 1 << (number % 8)
+        for seen in (self._seen, self._kept):
+            if seen and number // 8 < len(seen):
+                seen[number // 8] |= 1 << (number % 8)
 
     # --- writing
 
@@ -259,15 +262,21 @@ class Ledger:
         return self.find(key)
 
     def flush(self):
-        """Append what waits, in one write."""
+        """Append what waits, in one write; or, where a compaction is due, write it with all that counts in place of the file."""
         if not self._waiting:
             return
         if self.rider:
             self.put(*self.rider())
         self._close_reader()
-        if self._count == 0 or self._appended_count() > _APPENDED:
-            self.compact()
-            return
+        if self._count == 0 or self.is_crowded():
+            try:
+                self.compact(self._kept)
+                return
+            except StorageError:
+                if self._count == 0:
+                    raise
+                # No room for both copies: to append needs less. The next try comes when another cycle has ended.
+                self._most = self._appended_count() + _APPENDED
         self.write(self._waiting)
         self._waiting = []
         self._recent = {}
@@ -281,6 +290,11 @@ class Ledger:
         number = self._count + (1 if raw else 0)
         for i, entry in enumerate(entries):
             raw += encode(entry, self._salt, number + i)
+        end = len(raw)
+        size = self._count * RECORD_BYTES + self._torn + end
+        left = self._files.block_end(size) - size
+        if left < min(end, _FILLING):  # the next append would end behind the block, and cost one more: the rest is left empty
+            raw += b"\0" * left
         self._close_reader()
         try:
             self._files.append(self._path, raw)
@@ -289,24 +303,24 @@ class Ledger:
             self._count = size // RECORD_BYTES  # a part may have been written: it will be read as garbage
             self._torn = size % RECORD_BYTES
             raise
-        self._torn = 0
-        self._count = number
-        for at in range(skipped, len(raw), RECORD_BYTES):
-            self._apply(decode(raw[at : at + RECORD_BYTES], self._salt, self._count), self._count)
-            self._see(self._count)  # what is written in this cycle is of a file that is there
-            self._count += 1
+        for at in range(skipped, end, RECORD_BYTES):
+            self._apply(decode(raw[at : at + RECORD_BYTES], self._salt, number), number)
+            self._see(number)  # what is written in this cycle is of a file that is there
+            number += 1
+        self._count = number + (len(raw) - end) // RECORD_BYTES
+        self._torn = (len(raw) - end) % RECORD_BYTES
         self._close_reader()
 
     def _appended_count(self):
         return self._count - 1 - self._sorted
 
-    def waiting_count(self):
-        """Entries that are not on flash yet."""
-        return len(self._waiting)
+    def is_crowded(self):
+        """True if the next flush() is a compaction: with thousands of entries it takes long."""
+        return self._appended_count() >= self._most
 
-    def has_verified(self):
-        """True if an entry waits that must be on flash before its file gets its final name."""
-        return bool([entry for entry in self._waiting if entry.kind == PUT_VERIFIED])
+    def waiting_count(self, kind=None):
+        """Entries, or those of a kind, that are not on flash yet."""
+        return len([entry for entry in self._waiting if kind is None or entry.kind == kind])
 
     def watch(self):
         """Begin to note which entries are asked for: those that nobody asks for in a whole cycle belong to files that are gone."""
@@ -314,7 +328,7 @@ class Ledger:
         self._asked = set()
 
     def tidy(self, is_complete):
-        """At the end of a cycle: compact if it is worth it. Writes nothing otherwise.
+        """At the end of a cycle: see whether a compaction is worth it. It takes the place of the next append; writes nothing.
 
         `is_complete`: everything on both sides was looked at since watch(), so what was not asked for may go."""
         seen = self._seen if is_complete else None
@@ -326,7 +340,8 @@ class Ledger:
             for number in range(1, self._sorted + 1):
                 gone += _is_unseen(seen, number)
         if self._appended_count() + gone > (self._sorted - gone) // 2 + _SPARE:
-            self.compact(seen)
+            self._most = 0
+            self._kept = seen or self._kept
 
     def compact(self, seen=None):
         """Write the entries that count (of those in `seen`, if given) to a new file and put it in the old one's place."""
@@ -351,7 +366,8 @@ class Ledger:
             writer.abandon()
             self._close_reader()
         self._files.commit(self._path + ".new", self._path, writer.size)
-        self._seen = None  # the records have new numbers
+        self._seen = self._kept = None  # the records have new numbers
+        self._most = _APPENDED
         self._salt = salt
         self._count = number
         self._sorted = count

@@ -12,6 +12,7 @@ HEADER = 0x46
 PUT_INTENT = 1  # bytes of this file are about to go to the server under its temp name
 ALL_SENT = 1  # flags of PUT_INTENT: all bytes went, and no final reply came
 LOCKED = 2  # flags of PUT_INTENT: the server gave no 150 for its temp name
+UNLIKE = 3  # flags of PUT_INTENT: what the server had under the final name, if anything, was of another size
 BATCHED = 1  # flags of PUT_DONE: it went in the batch with this serial; void where that did not arrive
 PUT_VERIFIED = 2  # the server had all of it under the temp name: the rename may have taken place
 PUT_DONE = 3  # it is there under its final name
@@ -104,6 +105,10 @@ class Entry:
 
     def is_of(self, size, digest):
         return self.size == size and self.digest == digest
+
+    def may_be_renamed(self):
+        """True if the rename of an upload under way may have taken place, and the size under the final name tells whether it did."""
+        return self.kind == PUT_VERIFIED or self.kind == PUT_INTENT and self.flags & 3 == UNLIKE
 
 
 def _check(salt, number, body):

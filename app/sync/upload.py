@@ -1,9 +1,10 @@
-# Uploads: transfer, verify, commit, with up to three files in hand so that each costs three round trips:
+# Uploads: transfer, verify, commit, with some files in hand so that each costs three round trips:
 #
 #     RNFR a, RNTO a, SIZE b.part, EPSV, STOR c.part    one write
 #
 # a was verified and gets its final name, b's bytes have arrived and are measured, c's bytes go. RNTO of a file never shares a
 # flight with the SIZE that decides about it. Before RNTO goes out the ledger says PUT_VERIFIED; DONE rides with the next append.
+# An append costs two block erases, however many records: small files that were verified wait for each other and share one.
 
 import uhashlib
 
@@ -20,9 +21,10 @@ from app.errors import (
 )
 from app.proto.parse import error_for, parse_size
 from app.sync.item import RESUME_BYTES
-from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INTENT, PUT_VERIFIED
+from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INTENT, PUT_VERIFIED, UNLIKE
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
+VERIFIED = 4  # files that get their final names in one flight, behind one append; after a power cut as many may go again
 NUMBERS = 9  # names that are tried where another file has the name
 STALE_TEMPS = 4  # of so many attempts the temp names are removed: each cut may have kept a DELE from the server
 _UNKNOWN = -2  # SIZE was not answered with a number
@@ -59,6 +61,8 @@ class Uploader:
         while self._arrived or self._verified or self._chores:
             self._step(None)
             self._repeat()
+        if self._ledger.waiting_count(PUT_DONE) > 1:  # that one has arrived may be known in RAM only, but not of several
+            self._save()
 
     def _repeat(self):
         while self._again:
@@ -67,7 +71,9 @@ class Uploader:
     # --- one flight
 
     def _step(self, upload):
-        verified, self._verified = self._verified, []
+        verified = []
+        if len(self._verified) >= VERIFIED or (self._must_note(upload) if upload else not self._arrived):
+            verified, self._verified = self._verified, []
         arrived, self._arrived = self._arrived, None
         steps = [(command, None, None) for command in self._chores]
         self._chores = []
@@ -75,7 +81,6 @@ class Uploader:
             if done.is_refused:
                 steps.append(("SIZE " + done.remote, self._on_taken, done))
                 continue
-            self._ledger.put(PUT_VERIFIED, done.key, done.size, done.digest, done.serial, done.attempt, done.flags())
             if done.is_taken:
                 steps.append(("RNFR " + done.remote, None, None))
                 steps.append(("RNTO " + done.aside(), None, None))
@@ -91,13 +96,18 @@ class Uploader:
                 self._resume(steps, upload)
                 return
             self._replace_temp(steps, upload, upload.pending)
-            steps = []
+            verified = steps = []
+        is_due = bool(verified) and self._ledger.waiting_count(PUT_VERIFIED) > 0
         if upload:
-            self._store(steps, upload)
+            self._store(steps, upload, is_due)
         else:
-            if verified:
+            if is_due:
                 self._save()
             self._fly(steps)
+
+    def _must_note(self, upload):
+        """True if what is to be done with `upload` begins with an append."""
+        return upload.size >= RESUME_BYTES or upload.named or upload.pending or not upload.is_ours
 
     def _fly(self, steps):
         """Post the flight and hand each reply to its handler. What is left to be posted behind it goes in the same write."""
@@ -144,7 +154,7 @@ class Uploader:
     def _on_size(self, upload, code, text):
         found = parse_size(text) if code == 213 else _UNKNOWN
         if found == upload.size:
-            self._verified.append(upload)
+            self._verify(upload)
         elif found == _UNKNOWN and code in (500, 502, 504):
             self._give_up(
                 upload,
@@ -160,6 +170,17 @@ class Uploader:
                 self._distrust_resume()
             what = "the server holds %s of %d bytes" % (found if found >= 0 else "none", upload.size)
             self._start_over(upload, IntegrityError(what, verb="SIZE", code=code))
+
+    def _verify(self, upload):
+        """The server has all of it under its temp name. On flash before RNTO goes out; until then a link that dies costs no byte."""
+        if not upload.is_unlike:
+            self._note(PUT_VERIFIED, upload)
+        self._verified.append(upload)
+
+    def _note(self, kind, upload, flags=0):
+        self._ledger.put(
+            kind, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags(flags)
+        )
 
     def _distrust_resume(self):
         """What went on behind a partial came out wrong or was refused: remember which way it was."""
@@ -206,12 +227,18 @@ class Uploader:
 
     # --- bytes
 
-    def _store(self, steps, upload):
-        """Fly `steps` with the transfer of `upload` behind them."""
+    def _store(self, steps, upload, is_due):
+        """Fly `steps` with the transfer of `upload` behind them. `is_due`: they need what the ledger has waiting."""
         steps.extend([("MKD " + folder, None, None) for folder in self._folders.missing(upload.remote)])
-        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags())
-        if upload.size >= RESUME_BYTES or upload.named or self._ledger.has_verified():
-            self._save()  # alone, the intent of a small file is not worth two erases, unless its name would be another one
+        upload.is_unlike = False
+        self._note(PUT_INTENT, upload)
+        # Alone, the intent of a small file is not worth two erases, unless its name would be another one.
+        is_large = upload.size >= RESUME_BYTES
+        asks = is_large and self._has_proof and not (is_due or upload.named or self._ledger.is_crowded())
+        if asks:
+            steps.append(("SIZE " + upload.remote, self._on_older_size, upload))
+        elif is_large or is_due or upload.named:
+            self._save()
         try:
             stream = self._files.open(upload.path, "rb")
         except StorageError as e:
@@ -219,11 +246,16 @@ class Uploader:
             self._give_up(upload, e)
             return
         try:
-            self._transfer(steps, upload, stream)
+            self._transfer(steps, upload, stream, asks)
         finally:
             stream.close()
 
-    def _transfer(self, steps, upload, stream):
+    def _on_older_size(self, upload, code, text):
+        upload.is_unlike = code == 550 or code == 213 and parse_size(text) != upload.size
+
+    def _transfer(self, steps, upload, stream, asks):
+        """`asks`: the size under the final name is asked in this flight. If it is another one the intent says so, and after a cut
+        tells as much as PUT_VERIFIED would: that needs no append of its own."""
         ftp = self._ftp
         command, rest = "STOR", upload.offset
         if upload.offset and ftp.facts.appe:  # a REST that fills with zeros gives the right size: APPE cannot
@@ -231,6 +263,11 @@ class Uploader:
         name = upload.temp() if self._has_proof else upload.remote
         ftp.post_transfer([s[0] for s in steps], command + " " + name, rest)
         self._settle(steps)
+        if asks:
+            if upload.is_unlike:
+                self._note(PUT_INTENT, upload, UNLIKE)
+            self._save()  # before the bytes
+            upload.is_unlike = upload.is_unlike and not self._ledger.waiting_count()
         try:
             sent = self._send(upload, stream)
         except Error as e:
@@ -258,8 +295,7 @@ class Uploader:
             flags = LOCKED if upload.offset else 0
         elif upload.is_sent:
             flags = ALL_SENT  # only the final reply is missing: the size is asked, however small the file is
-        flags = upload.flags(flags)
-        self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, flags)
+        self._note(PUT_INTENT, upload, flags)
 
     def _send(self, upload, stream):
         """The bytes from upload.offset on; True if what went is what the scan saw."""
@@ -349,8 +385,8 @@ class Uploader:
         self._fly(steps)
         held = answers["temp"]
         if held == upload.size:
-            self._verified.append(upload)
-        elif held == _UNKNOWN and pending.kind == PUT_VERIFIED and answers["final"] == upload.size:
+            self._verify(upload)
+        elif held == _UNKNOWN and pending.may_be_renamed() and answers["final"] == upload.size:
             self._commit(upload)  # the rename took place and only its record was lost
         else:
             facts = self._ftp.facts

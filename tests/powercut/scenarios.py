@@ -72,6 +72,10 @@ SCENARIOS = {
         before={"same-size.txt": b"old content", "grown.log": noise(5, 5000), "kept.txt": b"stays"},
         then={"same-size.txt": b"new content", "grown.log": noise(5, 9000)},
     ),
+    "rewritten-large": Scenario(
+        before={"grown.bin": noise(17, 35_000), "same-size.bin": noise(18, 40_000)},
+        then={"grown.bin": noise(19, 45_000), "same-size.bin": noise(30, 40_000)},
+    ),
     "deleted-after": Scenario(then=_SMALL, after="delete"),
     "several-downloads": Scenario(
         then_server={

@@ -166,6 +166,7 @@ def test_tidy_drops_nothing_that_was_asked_for_or_written_in_the_cycle(puts, ask
             ledger.flush()
     written = {i for i, _ in puts}
     ledger.tidy(is_complete)
+    ledger.put(CANCEL, KEYS[0])
     ledger.flush()
     ledger = load(files)
     kept = {i for i in range(60) if ledger.find(keys[i])}

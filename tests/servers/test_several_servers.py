@@ -8,6 +8,7 @@ from app.sync import ledger as ledger_module
 from app.sync.folders import Folders
 from app.sync.records import PUT_VERIFIED
 from app.sync.upload import RESUME_BYTES, Uploader
+from tests.fakes import MemoryFiles
 from tests.ftpd.fake import reset_socket
 from tests.ftpd.sane import Sane
 from tests.world import FAST, session
@@ -120,12 +121,14 @@ def test_what_arrived_at_one_server_is_not_sent_to_another(world, a, b):
 
 
 def test_the_last_file_before_a_power_cut_may_be_on_both(world, a, b):
-    world.put("x", BODY)
-    world.put("y", BODY)
-    assert manager(world, [a, b], 0).run_cycle().ok
+    with_a = manager(world, [a, b], 0)
+    for names in ("wx", "y"):
+        for name in names:
+            world.put(name, BODY)
+        assert with_a.run_cycle().ok
     assert sent(cycle(world, [a, b], 1)) == (1, len(BODY))  # that it has its name at `a` was known in RAM only
     assert sent(cycle(world, [a, b], 0)) == (0, 0)
-    assert (stored(a), stored(b)) == ({"x": BODY, "y": BODY}, {"y": BODY})
+    assert (stored(a), stored(b)) == ({"w": BODY, "x": BODY, "y": BODY}, {"y": BODY})
 
 
 def test_a_cut_between_rename_and_record_is_not_settled_with_another_server(world, a, b):
@@ -179,7 +182,8 @@ def test_the_temp_name_left_on_one_server_is_removed_when_the_module_is_back(wor
     assert sent(with_b.run_cycle()) == (1, len(BIG))
     assert with_b._outbox.left == {0: [partial]}
     with session(a, FAST) as opened:
-        Uploader(opened, None, None, None, None, Folders(), None, left=with_b._outbox.left.pop(0)).finish()
+        ledger = ledger_module.Ledger(MemoryFiles(), "/ledger")
+        Uploader(opened, None, ledger, None, None, Folders(), None, left=with_b._outbox.left.pop(0)).finish()
     assert a.files == {}
 
 

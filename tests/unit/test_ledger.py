@@ -69,6 +69,13 @@ def ledger(files):
     return load(files)
 
 
+def tidy(ledger, is_complete):
+    """The end of a cycle, and the next thing that has to be written anyway."""
+    ledger.tidy(is_complete)
+    ledger.put(CANCEL, key(999))
+    ledger.flush()
+
+
 def fill(ledger, keys, rounds=1):
     """Send each file `rounds` times, each time with another content."""
     for n in range(rounds):
@@ -353,7 +360,61 @@ def test_idle_cycle_writes_nothing(ledger, files):
     for i in range(10):
         ledger.find(key(i))
     ledger.tidy(True)
+    ledger.flush()
     assert (files.store, files.appends) == (before, steps)
+
+
+def test_compaction_waits_for_the_next_append_and_takes_its_place(ledger, files):
+    superseded(ledger)
+    ledger.watch()
+    for i in range(6):
+        assert ledger.find(key(i))
+    before, appends = dict(files.store), files.appends
+    ledger.tidy(True)
+    ledger.flush()
+    assert files.store == before
+    ledger.watch()  # the next cycle
+    assert ledger.find(key(7))  # it is back
+    ledger.put(PUT_DONE, key(15), 9, DIGEST)
+    ledger.flush()
+    assert files.appends == appends
+    assert done_keys(load(files), 20) == {0, 1, 2, 3, 4, 5, 7, 15}
+    assert len(files.store[PATH]) == HEADER_BYTES + 8 * RECORD_BYTES
+
+
+def test_where_there_is_no_room_for_a_compaction_an_append_has_to_do(ledger, files):
+    superseded(ledger)
+    ledger.watch()
+    ledger.tidy(False)
+    for number in range(2):
+        ledger.put(PUT_DONE, key(15), number, DIGEST)
+        before, appends = state(ledger), files.appends
+        if not number:
+            files.fail_at = files.steps + 14  # in the middle of it
+        ledger.flush()
+        assert number or files.failed
+        assert files.appends == appends + 1
+        assert set(files.store) == {PATH}
+        assert state(ledger) == state(load(files)) == before
+    ledger.tidy(False)  # the next cycle ends: another try
+    ledger.put(CANCEL, key(999))
+    ledger.flush()
+    assert len(files.store[PATH]) == HEADER_BYTES + 13 * RECORD_BYTES
+
+
+def test_append_that_nearly_fills_a_block_fills_it(ledger, files):
+    """Else the next one would end in a further block, and begin in this one: an erase more."""
+    ends = set()
+    for number in range(300):
+        ledger.put(PUT_DONE, key(1), number, DIGEST)
+        ledger.put(PUT_INTENT, key(2), number, DIGEST)
+        before = len(files.store.get(PATH, b""))
+        ledger.flush()
+        after = len(files.store[PATH])
+        assert files.block_end(before + 1) == files.block_end(after)
+        ends.add(files.block_end(after) - after)
+        assert state(load(files)) == state(ledger)
+    assert 0 in ends
 
 
 def test_compaction_keeps_exactly_the_live_entries(ledger, files):
@@ -366,7 +427,7 @@ def test_compaction_keeps_exactly_the_live_entries(ledger, files):
     ledger.flush()
     before = state(ledger)
     ledger.watch()
-    ledger.tidy(False)
+    tidy(ledger, False)
     assert len(files.store[PATH]) == HEADER_BYTES + (11 + 2) * RECORD_BYTES
     assert state(ledger) == before
     assert state(load(files)) == before
@@ -380,7 +441,7 @@ def test_compaction_takes_what_waits_along(ledger, files):
     ledger.put(CANCEL, key(3))
     ledger.forget(key(0))
     before = state(ledger)
-    ledger.tidy(False)
+    tidy(ledger, False)
     assert len(files.store[PATH]) == HEADER_BYTES + (3 + 1) * RECORD_BYTES
     assert ledger.waiting_count() == 0
     assert state(ledger) == before
@@ -416,7 +477,7 @@ def test_unseen_entries_go_only_when_everything_was_looked_at(ledger, is_complet
     ledger.watch()
     for i in range(0, 12, 2):
         assert ledger.find(key(i))
-    ledger.tidy(is_complete)
+    tidy(ledger, is_complete)
     assert done_keys(ledger, 12) == (set(range(0, 12, 2)) if is_complete else set(range(12)))
 
 
@@ -425,7 +486,7 @@ def test_many_unseen_entries_are_reason_enough_to_compact(ledger, files):
     ledger.watch()
     for i in range(10):
         ledger.find(key(i))
-    ledger.tidy(True)
+    tidy(ledger, True)
     assert len(files.store[PATH]) == HEADER_BYTES + 10 * RECORD_BYTES
 
 
@@ -435,7 +496,7 @@ def test_entry_of_a_file_sent_in_this_cycle_is_not_unseen(ledger):
     assert ledger.find(key(99)) is None
     ledger.put(PUT_DONE, key(99), 5, DIGEST)
     ledger.flush()
-    ledger.tidy(True)
+    tidy(ledger, True)
     assert ledger.find(key(99))
 
 
@@ -447,7 +508,7 @@ def test_entry_that_waited_when_it_was_asked_for_is_not_unseen(ledger):
     assert ledger.find(key(99))
     ledger.put(PUT_INTENT, key(1), 6, DIGEST)
     ledger.flush()
-    ledger.tidy(True)
+    tidy(ledger, True)
     assert ledger.find(key(99))
 
 
@@ -459,7 +520,7 @@ def test_intents_that_somebody_asked_for_outlive_a_cycle_that_looked_at_everythi
     ledger.watch()
     assert ledger.under_way(key(50))
     ledger.put(PUT_INTENT, key(52), 5, DIGEST)
-    ledger.tidy(True)
+    tidy(ledger, True)
     assert set(ledger.pending) == {key(50), key(52)}
 
 
@@ -468,7 +529,7 @@ def test_intents_outlive_a_cycle_that_did_not_look_at_everything(ledger):
     ledger.put(PUT_INTENT, key(50), 5, DIGEST)
     ledger.flush()
     ledger.watch()
-    ledger.tidy(False)
+    tidy(ledger, False)
     assert key(50) in ledger.pending
 
 
@@ -514,7 +575,7 @@ def compaction_steps():
     ledger = load(files)
     superseded(ledger, 4)
     before = files.steps
-    ledger.tidy(False)
+    tidy(ledger, False)
     assert len(files.store[PATH]) == HEADER_BYTES + 4 * RECORD_BYTES
     return files.steps - before
 
@@ -527,7 +588,7 @@ def test_going_on_after_a_compaction_that_failed(ledger, files, step):
     before = state(ledger)
     files.fail_at = files.steps + step
     try:
-        ledger.tidy(False)
+        tidy(ledger, False)
     except StorageError:
         assert files.failed
     files.fail_at = None
