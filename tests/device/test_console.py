@@ -197,6 +197,7 @@ def test_a_fresh_repl_can_do_it_all(ferry, ftpd):
     assert said["f.status()"][0] == NOT_RUNNING
     assert value(said["f.status()"], "device") == [DEVICE]
     assert value(said["f.status()"], "server") == [f"nowhere.invalid:{ftpd.port}"]
+    assert value(said["f.status()"], "power on") == ["power key"]
     assert value(said["f.status()"], "boots") == ["0"]
     assert said[typed] == ['server.host: "nowhere.invalid" -> "127.0.0.1"', "It counts when Ferry starts."]
     assert said["f.sync()"][-1] == "ok: 1 sent, 0 fetched, 0 skipped"

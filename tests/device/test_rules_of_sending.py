@@ -131,6 +131,12 @@ def test_a_file_goes_when_it_stood_still_for_so_long(data):
     assert [path for path, _ in boot.data("wait")] == ["/usr/data/a"] * 3
 
 
+def test_a_file_that_stood_still_for_longer_than_ticks_can_tell_goes(data):
+    data.configure(upload={"settle_s": 86400}, schedule={"every_s": 604800})  # a week: ticks seem to run backwards
+    put_all(data, "data", "a")
+    assert sent(data.sync(3)) == [[], ["a"], []]
+
+
 def test_a_file_that_keeps_changing_waits_until_it_does_not(data, ftpd):
     data.configure(upload={"settle_s": 15})
     data.put("data/log", b"0")
