@@ -430,7 +430,7 @@ def test_what_is_the_links_fault(error, received, at_once, after_an_hour):
     counts.received_bytes = received
     assert [is_of_link(error, counts, lasts) for lasts in (False, True)] == [at_once, after_an_hour]
     counts.received_bytes, counts.sent_bytes = min(received, 200), 20_000
-    assert is_of_link(error, counts, True) is (at_once and not counts.received_bytes or error is NO_SIM)
+    assert is_of_link(error, counts, True) is ((at_once and not counts.received_bytes) or error is NO_SIM)
 
 
 def test_where_only_talk_gets_through_for_hours_the_ladder_is_climbed_as_rarely_as_for_a_silent_server():
