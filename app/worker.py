@@ -196,14 +196,16 @@ class Worker:
         elif action == FLIGHT:
             self._link.fly()
         elif action == RESTART:
-            hours = (self._up_ms - self._good_ms) / 3600000
-            self.wanted_restart = "no link for %.1f h: %s" % (hours, result.error_text)
+            self._want_restart(result.error_text)
         return pause_s
 
     def _give_up(self, what):
         """Restart after faults that last, for want of memory in one piece most likely; rationed like those for the link."""
         if self._may_restart():
-            self.wanted_restart = "no good cycle for %.1f h: %s" % ((self._up_ms - self._good_ms) / 3600000, what)
+            self._want_restart(what)
+
+    def _want_restart(self, what):
+        self.wanted_restart = "no good cycle for %.1f h: %s" % ((self._up_ms - self._good_ms) / 3600000, what)
 
     def _may_restart(self):
         """Restarts are rationed: the next one takes twice as long as the last, also over restarts, until a cycle was good."""

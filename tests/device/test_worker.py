@@ -227,6 +227,43 @@ def test_beside_the_repl_it_runs_in_a_thread(ferry, ftpd):
     assert ftpd.files(DEVICE) == {"a": BODY}
 
 
+STACK = """
+import _thread, _world, micropython, uos
+_most = [0]
+_base = micropython.stack_use()
+def _measured(module, name):
+    plain = getattr(module, name)
+    def measured(*args):
+        _most[0] = max(_most[0], micropython.stack_use() - _base)
+        return plain(*args)
+    setattr(module, name, measured)
+for _name in ("check_reset", "feed_watchdog", "now_ms"):
+    _measured(_world, _name)
+for _name in ("stat", "ilistdir", "rename", "remove", "mkdir", "statvfs"):
+    _measured(uos, _name)
+_size = _thread.stack_size
+_thread.stack_size = lambda *size: (print("asked for", size), _size(*size))[1]
+"""
+
+
+def test_the_stack_of_the_thread_is_twice_what_a_cycle_takes(ferry, ftpd):
+    rules = [
+        {"from": "/usr/data", "to": "{device}/{date}/{name}-{seq}", "on_conflict": "suffix"},
+        {"from": "/usr/log", "to": "{device}/log", "mode": "append"},
+        {"from": "/usr/many", "to": "{device}/many", "mode": "batch"},
+    ]
+    ferry.configure(upload=rules, status={"to": "status/{device}.json"})
+    for name in ("data/a/b/c/d/e/f/g", "log/l", "many/1", "many/2"):
+        ferry.put(name, BODY)
+    ftpd.put("updates/a/b/c/d/e", BODY)
+    hook = STACK + on_event_hook("if kind == 'cycle':\n    print('most', _most[0])")
+    boot = ferry.boot(2, before=hook, faults=faults.parse("cut-data@40%@cycle1"))
+    assert boot.cycles[-1]["ok"], boot.text
+    asked = [int(line.split()[-1].strip("(,)")) for line in boot.lines if line.startswith("asked for")]
+    most = max(int(line.split()[-1]) for line in boot.lines if line.startswith("most"))
+    assert 4096 < most < asked[0] / 2  # and words here are twice as long as the module's
+
+
 NO_THREAD = """
 import _thread
 def refuse(*args):

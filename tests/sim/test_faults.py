@@ -142,7 +142,7 @@ def test_the_ladder_is_climbed_until_the_data_call_comes_back(run, cure):
     rungs = ["wait"] * 3 + ["new sockets"] * 2 + ["data call again"] * 3 + ["flight mode"] * 3 + ["restart"]
     climbed = {"redial": 6, "flight": 9, "restart": 12}[cure]
     assert re.findall(r"info    link: (.*)", result["said"]) == rungs[:climbed]
-    reason = "restart: no link for .* h: LinkError in link: registered, but no data call"
+    reason = "restart: no good cycle for .* h: LinkError in link: registered, but no data call"
     assert len(re.findall(reason, result["said"])) == (climbed == 12)
 
 
