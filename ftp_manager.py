@@ -433,6 +433,8 @@ class FtpManager:
 
     def _hold(self):
         """A data call that is new must hold for some seconds: at the edge of coverage they come and go."""
+        if self._link.has_changed():  # since the last cycle, if to the same address
+            self._held_address = None
         self._link.arm()
         address = self._link.address()
         if address == self._held_address:

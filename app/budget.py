@@ -1,6 +1,7 @@
 # What may be sent and received in a day and in a cycle, as the operator counts it: an estimate of all bytes on the air. Pure.
 
 DAY_S = 86400
+_DAY_MS = 1000 * DAY_S
 NEAR_PERCENT = 20  # of the day's bytes are left: from here on only what has priority goes
 USUAL_PRIORITY = 5
 # TCP and IP: 40 bytes for each segment of 1360 and for each second one's acknowledgement, the segments that open and close a
@@ -21,7 +22,7 @@ class Budget:
         self._connection_bytes = _CONNECTION_BYTES + (_HANDSHAKE_BYTES if has_tls else 0)
         self.used = 0  # today, without the cycle under way
         self.day = 0  # since 1970; 0 while the clock is not set
-        self._day_ms = 0  # uptime when a day of an unset clock began
+        self._back_ms = 0  # uptime up to which bytes came back while the clock is not set
         self._counts = None  # of the cycle under way
         self._planned = 0  # bytes that it will take
 
@@ -34,17 +35,21 @@ class Budget:
         """Take over what was counted under older settings."""
         self.used = before.used
         self.day = before.day
-        self._day_ms = before._day_ms
+        self._back_ms = before._back_ms
 
     def begin(self, counts, seconds, uptime_ms):
-        """A cycle begins, with its proto.control.Counts. A new day by the clock begins at 0; without a clock after 24 hours of
-        uptime, so that many restarts do not make many days."""
+        """A cycle begins, with its proto.control.Counts. A new day by the clock begins at 0. Without a clock what was used comes
+        back with the uptime, the whole of it in a day: many restarts do not make many days, and a module that never has power
+        for a whole day does not fall silent for ever."""
         self._counts = counts
         self._planned = 0
         day = seconds // DAY_S if seconds else 0
-        if day and self.day and day != self.day or not day and uptime_ms - self._day_ms >= 1000 * DAY_S:
+        if day and self.day and day != self.day:
             self.used = 0
-            self._day_ms = uptime_ms
+        back = 0 if day else self.used * (uptime_ms - self._back_ms) // _DAY_MS
+        if day or back or not self.used:
+            self._back_ms = uptime_ms
+        self.used = max(0, self.used - back)
         self.day = day or self.day
 
     def end(self):

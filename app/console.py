@@ -163,6 +163,16 @@ def restart():
         worker.wanted_restart = _ASKED
         print("The module restarts as soon as Ferry rests.")
     else:
-        from app.platform.quec import Power
+        _show(_restart_here)
 
+
+def _restart_here():
+    from app.platform.files import Files
+    from app.platform.quec import Power
+    from app.worker import last_restarts, note_restart
+
+    try:
+        files = Files()
+        note_restart(files, _ASKED, last_restarts(files)[1])  # the log that is kept stays
+    finally:
         Power().restart()

@@ -25,7 +25,7 @@ def show(wanted):
     """Print one setting, those of a section, or all with "". Raises ConfigError, StorageError."""
     start.borrow_config()
     try:
-        _show(wanted)
+        _show(str(wanted))
     finally:
         start.forget_config()
 
@@ -34,6 +34,7 @@ def change(key, value, worker):
     """Set one key in config.json and let a running `worker` know. Raises ConfigError, StorageError, and nothing is changed."""
     start.borrow_config()
     try:
+        key = str(key)
         text = _changed(key, value)
     finally:
         start.forget_config()
@@ -128,7 +129,10 @@ def _changed(key, value):
     if was == value and type(was) is type(value):  # 1 is True
         print("%s is %s already" % (key, _shown(was, row)))
         return None
-    values[name] = value
+    try:
+        values[name] = ujson.loads(ujson.dumps(value))
+    except (TypeError, ValueError):  # a function, say, or nan
+        raise ConfigError(["%s: %s is no value of a setting" % (key, value)])
     try:
         text = changed(ujson.dumps(data).encode(), {})
     except ConfigError as e:

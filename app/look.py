@@ -85,9 +85,8 @@ def show_status(worker):
         _show_worker(worker, known)
     else:
         _show_settings(power)
-    signal = Link().signal()
-    _line("signal", "%s", "not known" if signal is None else "%d of 31" % signal)
-    _line("battery", "%d mV", power.battery_mv())
+    for name, text, found in (("signal", "%d of 31", Link().signal()), ("battery", "%d mV", power.battery_mv())):
+        _line(name, "%s", "not known" if found is None else text % found)
     _line("flash", "%d blocks of 4 KiB are free in /usr", Files().free_blocks("/usr"))
     ledger = _Ledger()
     try:
@@ -106,6 +105,7 @@ def show_status(worker):
     if version or note:
         _line("update", "version %d%s", version, "; " + note if note else "")
     bad_boots = known.get("bad_boots", bad_boots)  # on flash the first of them counts although its cycles are good
+    _line("power on", "%s", power.on_reason())
     _line("boots", "%d%s", boots, "; no good cycle in the last %d" % bad_boots if bad_boots > 1 else "")
     for reason in last_restarts(Files())[0]:
         _line("restart", "after %s", reason)

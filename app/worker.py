@@ -13,6 +13,7 @@ PROBE_S = 3600  # between two tries of a login that was refused
 DAY_S = 86400
 DISTURB_MS = 3600000
 REFUSED = 111  # error number of a connection
+TALK_BYTES = 16384  # more than a session without data takes, and than a socket holds that sends into nowhere
 
 RESTARTS = "/usr/.ferry/restarts"
 REASONS = 4  # are kept, the last ones
@@ -34,13 +35,16 @@ def note_restart(files, reason, lines):
     files.replace(RESTARTS, text.encode()[:_RESTARTS_BYTES])
 
 
-def is_of_link(error, received_bytes):
-    """True if a cycle failed for want of a link. Who was answered, or refused, by the server has one."""
+def is_of_link(error, counts, lasts):
+    """True if a cycle failed for want of a link. Who was answered, or refused, by the server has one; but if that `lasts`, and
+    nothing but talk gets through, it is the way of the data, or the module has no sockets left."""
     if error is None:
         return False
     if error.action == LADDER:
         return True
-    return isinstance(error, TransportError) and not received_bytes and number_of(error) != REFUSED
+    if not isinstance(error, TransportError) or number_of(error) == REFUSED:
+        return False
+    return not counts.received_bytes or lasts and counts.sent_bytes + counts.received_bytes < TALK_BYTES
 
 
 class Worker:
@@ -94,7 +98,8 @@ class Worker:
         config, power = self._config, self._power
         if config["run.watchdog_s"] and not power.guard(config["run.watchdog_s"]):
             self.log.warning("there is no watchdog on this module")
-        power.set_sleep(config["power.sleep"])
+        if not power.set_sleep(config["power.sleep"]):
+            self.log.warning("no wake lock, so this module does not sleep")
         if config["power.psm_tau_s"] and not power.save(config["power.psm_tau_s"], config["power.psm_active_s"]):
             self.log.warning("this module does not take power.psm_tau_s")
 
@@ -112,12 +117,11 @@ class Worker:
     def run(self):
         """Cycle after cycle until is_stopped. Blocks; nothing but KeyboardInterrupt and SystemExit gets out."""
         self.is_running = True
+        wait_ms = None
         try:
-            name = self.manager.name() or str(self._randint(0, 0x3FFFFFFF))  # the modem does not tell it yet
-            wait_ms = first_ms(name, self._config["schedule.first_s"])
             while not self.is_stopped:
                 try:
-                    self._rest(wait_ms)
+                    self._rest(self._first_ms() if wait_ms is None else wait_ms)
                     if not self.is_stopped:
                         wait_ms = self.turn()
                 except Exception as e:  # the report of a fault failed itself, for want of memory most likely
@@ -154,6 +158,10 @@ class Worker:
         self.log.warning("retry %d in %.1f s: %s", self._backoff.failures, wait_ms / 1000, result.error_text)
         return wait_ms
 
+    def _first_ms(self):
+        name = self.manager.name() or str(self._randint(0, 0x3FFFFFFF))  # the modem does not tell it yet
+        return first_ms(name, self._config["schedule.first_s"])
+
     def _next_ms(self):
         config = self._config
         jitter_ms = self._randint(0, 1000 * config["schedule.jitter_s"])
@@ -171,7 +179,8 @@ class Worker:
             self._bad_ms = self.uptime_ms()
         if isinstance(result.error, Fault):
             self._give_up(result.error_text)
-        if not is_of_link(result.error, result.counts.received_bytes):
+        lasts = self._bad_ms is not None and self._up_ms - self._bad_ms >= DISTURB_MS
+        if not is_of_link(result.error, result.counts, lasts):
             self._ladder.held()
             return 0
         # A link that seems well is disturbed rarely: more likely it is the server that is silent, and operators dislike it.
@@ -187,14 +196,16 @@ class Worker:
         elif action == FLIGHT:
             self._link.fly()
         elif action == RESTART:
-            hours = (self._up_ms - self._good_ms) / 3600000
-            self.wanted_restart = "no link for %.1f h: %s" % (hours, result.error_text)
+            self._want_restart(result.error_text)
         return pause_s
 
     def _give_up(self, what):
         """Restart after faults that last, for want of memory in one piece most likely; rationed like those for the link."""
         if self._may_restart():
-            self.wanted_restart = "no good cycle for %.1f h: %s" % ((self._up_ms - self._good_ms) / 3600000, what)
+            self._want_restart(what)
+
+    def _want_restart(self, what):
+        self.wanted_restart = "no good cycle for %.1f h: %s" % ((self._up_ms - self._good_ms) / 3600000, what)
 
     def _may_restart(self):
         """Restarts are rationed: the next one takes twice as long as the last, also over restarts, until a cycle was good."""
@@ -272,7 +283,7 @@ class Worker:
             return "outside of schedule.windows"
         if config["schedule.min_battery_mv"]:
             found = self._power.battery_mv()
-            if found < config["schedule.min_battery_mv"]:
+            if found is not None and found < config["schedule.min_battery_mv"]:
                 return "the battery has %d mV" % found
         if config["schedule.min_signal"]:
             found = self._link.signal()

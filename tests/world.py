@@ -90,7 +90,7 @@ class Mains:
         return "EC600U", "EC600UCNLBR03A01M08_OCPU_QPY"
 
     def on_reason(self):
-        return 1
+        return "power key"
 
     def battery_mv(self):
         return 3812

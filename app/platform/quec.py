@@ -127,12 +127,15 @@ class Power:
         misc.Power.powerRestart()
 
     def on_reason(self):
-        """Why the module was switched on, as a number. Vendor page: misc.Power.powerOnReason."""
-        return misc.Power.powerOnReason() if hasattr(misc.Power, "powerOnReason") else 0
+        """Why the module was switched on, in a word. Vendor page: misc.Power.powerOnReason."""
+        from app.platform.states import power_on
+
+        return power_on(misc.Power.powerOnReason() if hasattr(misc.Power, "powerOnReason") else 0)
 
     def battery_mv(self):
-        """Voltage of the supply in millivolts. Vendor page: misc.Power.getVbatt."""
-        return misc.Power.getVbatt()
+        """Voltage of the supply in millivolts, or None while it is not known. Vendor page: misc.Power.getVbatt."""
+        found = misc.Power.getVbatt()
+        return found if found > 0 else None
 
     def guard(self, period_s):
         """Start the watchdog: without feed() for `period_s` seconds the module restarts. False where there is none.
@@ -156,10 +159,14 @@ class Power:
             self._watchdog = None
 
     def set_sleep(self, is_allowed):
-        """Let the module sleep between cycles, or not. Vendor page: pm.autosleep."""
-        pm.autosleep(1 if is_allowed else 0)
-        if is_allowed and self._lock < 0:
+        """Let the module sleep between cycles, or not. False if it could not be kept awake in them: then it never sleeps.
+
+        Vendor page: pm.autosleep."""
+        if is_allowed and self._lock <= 0:
             self._lock = pm.create_wakelock(WAKE_LOCK, len(WAKE_LOCK))
+        can_sleep = is_allowed and self._lock > 0
+        pm.autosleep(1 if can_sleep else 0)
+        return can_sleep or not is_allowed
 
     def save(self, tau_s, active_s):
         """Ask the network for power saving mode; False where the module cannot. Vendor page: pm.set_psm_time."""

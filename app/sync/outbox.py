@@ -229,7 +229,8 @@ class Outbox:
             return True
         now = self._clock.ticks_ms()
         known = self._settling.get(path)
-        if known and known[0] == digest and self._clock.ticks_diff(now, known[1]) >= 1000 * rule["settle_s"]:
+        # Ticks that seem to run backwards: six days have passed.
+        if known and known[0] == digest and not 0 <= self._clock.ticks_diff(now, known[1]) < 1000 * rule["settle_s"]:
             self._settling.pop(path)
             return True
         if known and known[0] == digest:

@@ -18,7 +18,6 @@ TEXT_BYTES = (96, 48, 24, 12)  # of each text in it; the first with which all of
 SHOWN = 3  # of the files that wait
 TRIES = 3  # that failed in a row; then a letter waits for status.every cycles, as one that is refused does at once
 _ERROR_KEYS = ("cycle", "count", "class", "step", "code", "text", "advice")  # of Report.failure
-_POWER_ON = ("unknown", "power key", "reset", "supply", "alarm", "watchdog", "USB", "charger", "wake from PSM", "dump")
 
 
 class _Letter:
@@ -188,7 +187,6 @@ class Status:
         """What there is to tell, in the order of docs/PROTOCOL.md."""
         report = self._report
         model, firmware = self._power.about()
-        power_on = self._power.on_reason()
         update = self._ledger.find(UPDATE_KEY)
         error = report.failure and tuple(zip(_ERROR_KEYS, report.failure))
         return (
@@ -202,7 +200,7 @@ class Status:
             ("uptime_s", known["uptime_s"]),
             ("boots", known["boots"]),
             ("bad_boots", known["bad_boots"]),
-            ("power_on", _POWER_ON[power_on] if 0 <= power_on < len(_POWER_ON) else _POWER_ON[0]),
+            ("power_on", self._power.on_reason()),
             ("cycle", known["cycles"]),
             ("last_good", known["last_good"]),
             ("error", error),

@@ -5,6 +5,7 @@ import pytest
 
 from tests.device.ferry import DEVICE, on_event_hook
 from tools.device_files import ROOT
+from tools.sim.firmware import FIRMWARE
 
 HEAP = "320k"  # from source: what a person asks for is compiled beside all the rest
 FRESH = "from usr import ferry as f\n"  # all that a person has to type at a fresh REPL
@@ -197,6 +198,7 @@ def test_a_fresh_repl_can_do_it_all(ferry, ftpd):
     assert said["f.status()"][0] == NOT_RUNNING
     assert value(said["f.status()"], "device") == [DEVICE]
     assert value(said["f.status()"], "server") == [f"nowhere.invalid:{ftpd.port}"]
+    assert value(said["f.status()"], "power on") == ["power key"]
     assert value(said["f.status()"], "boots") == ["0"]
     assert said[typed] == ['server.host: "nowhere.invalid" -> "127.0.0.1"', "It counts when Ferry starts."]
     assert said["f.sync()"][-1] == "ok: 1 sent, 0 fetched, 0 skipped"
@@ -206,6 +208,39 @@ def test_a_fresh_repl_can_do_it_all(ferry, ftpd):
     ftpd.forget()
     ferry.sync()
     assert ftpd.moved["up"] == 0
+
+
+EACH = {  # what may be typed, and a word of what is said
+    "f.status()": "Ferry",
+    "f.check()": "all is well",
+    "f.files()": "1 files",
+    "f.get()": "server.host",
+    "f.get('server.host')": "127.0.0.1",
+    "f.set('schedule.every_s', 3601)": "3600 -> 3601",
+    "f.log()": "",
+    "f.log('last')": "No log was kept",
+    "f.pause()": "",
+    "f.resume()": "",
+    "f.help()": "f.restart()",
+    "f.sync()": "",
+    "f.restart()": "",
+}
+
+
+@pytest.mark.parametrize("year", FIRMWARE)
+@pytest.mark.parametrize("place", [fresh, beside])
+def test_each_function_works_at_either_prompt_with_either_firmware(ferry, ftpd, place, year):
+    ferry.put("a.txt", b"a")
+    ferry.configure(schedule={"every_s": 3600}, upload={"to": "{device}"})
+    boot_once = ferry.boot
+    ferry.boot = lambda *args, **more: boot_once(*args, variants=FIRMWARE[year], **more)
+    more = {} if place is fresh else {"cycles": 0}
+    said, boot = place(ferry, *EACH, **more)
+    for line, word in EACH.items():
+        assert word in "\n".join(said[line]), (line, said[line])
+    assert boot.status == 75, boot.text
+    shown, _ = fresh(ferry, "f.status()")
+    assert value(shown["f.status()"], "restart")[-1].endswith("asked for at the REPL")
 
 
 def test_a_cycle_that_fails_in_the_foreground_is_told_with_advice(ferry, ftpd):

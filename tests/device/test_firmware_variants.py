@@ -28,6 +28,15 @@ def test_a_whole_cycle_passes_under_each_variant(ferry, ftpd, variants):
 
 
 @pytest.mark.parametrize("year", FIRMWARE)
+def test_a_whole_cycle_passes_in_active_mode(ferry, ftpd, year):
+    ferry.configure(server={"mode": "active", "active_host": "127.0.0.1"})
+    boot = sync(ferry, ftpd, variants=FIRMWARE[year])
+    assert boot.cycles[0]["up_count"] == boot.cycles[0]["down_count"] == 3
+    assert len(ftpd.arguments("EPRT") + ftpd.arguments("PORT")) >= 7  # and the listing
+    assert ftpd.arguments("EPSV") == ftpd.arguments("PASV") == []
+
+
+@pytest.mark.parametrize("year", FIRMWARE)
 @pytest.mark.parametrize("spec", ["watchdog-fails", "clock-unset", "battery@3300mV", "signal@5"])
 def test_a_whole_cycle_passes_without_what_it_can_do_without(ferry, ftpd, year, spec):
     sync(ferry, ftpd, variants=FIRMWARE[year], faults=faults.parse(spec))

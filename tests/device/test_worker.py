@@ -1,8 +1,9 @@
 # The life around the cycles on a real MicroPython: what survives a restart, what the module is asked for, who runs it.
 import pytest
 
-from tests.device.ferry import DEVICE
+from tests.device.ferry import DEVICE, on_event_hook
 from tools.sim import faults
+from tools.sim.links import LINKS
 
 BODY = bytes(range(250)) * 36  # 9,000 bytes
 MAIN_WITH_REPL = """
@@ -39,6 +40,18 @@ def test_a_new_day_brings_new_bytes(ferry, ftpd):
     ferry.put("data/b", BODY)
     ferry.sync(epoch_s=1767225600 + 86400)
     assert ftpd.files(DEVICE) == {"a": BODY, "b": BODY}
+
+
+def test_without_a_clock_the_bytes_come_back_although_the_power_goes_every_night(ferry, ftpd):
+    budget(ferry, 22_000)
+    ferry.configure(schedule={"every_s": 14_400})
+    ferry.put("data/a", BODY)
+    ferry.boot(1, faults=faults.parse("clock-unset"))
+    ferry.put("data/b", BODY)
+    boot = ferry.boot(20, faults=faults.parse("clock-unset,power-cut@15h"))
+    assert ftpd.files(DEVICE) == {"a": BODY, "b": BODY}
+    assert boot.cycles[0]["up_count"] == 0  # a restart brings nothing back
+    assert len(boot.cycles) <= 5
 
 
 def test_when_little_is_left_what_has_priority_goes(ferry, ftpd):
@@ -95,10 +108,57 @@ def test_without_one_a_dated_file_waits_for_the_clock(ferry, ftpd):
     assert ftpd.files(DEVICE) == {}
 
 
-def test_the_module_is_kept_awake_during_a_cycle_only(ferry):
+@pytest.mark.parametrize("spec", ["signal@24", "sim-missing", "server-down"])
+def test_the_module_is_kept_awake_during_a_cycle_only_also_if_that_fails(ferry, spec):
     ferry.configure(power={"sleep": True})
-    boot = ferry.boot(2)
+    boot = ferry.boot(2, faults=faults.parse(spec))
     assert boot.data("wake") == [["ferry", "held"], ["ferry", "released"]] * 2
+
+
+PM = "import pm\nautosleep = pm.autosleep\npm.autosleep = lambda on: (print('autosleep', on), autosleep(on))[1]\n"
+
+
+def test_without_a_wake_lock_the_module_does_not_sleep_and_says_so(ferry):
+    ferry.configure(power={"sleep": True})
+    boot = ferry.boot(1, before=PM + "pm.create_wakelock = lambda name, length: -1\n")
+    assert [line for line in boot.lines if line.startswith("autosleep")] == ["autosleep 0"]
+    assert "this module does not sleep" in boot.text
+    assert boot.cycles[0]["ok"]
+
+
+def test_power_saving_is_asked_for_where_the_settings_want_it_and_else_left_alone(ferry):
+    ask = PM + "pm.set_psm_time = lambda *times: print('psm', times) or True\n"
+    ask += "for name in ('set_edrx_time', 'set_edrx'):\n    setattr(pm, name, lambda *times: print('edrx', times))\n"
+    assert [line for line in ferry.boot(1, before=ask).lines if line[:4] in ("auto", "psm ", "edrx")] == ["autosleep 0"]
+    ferry.configure(power={"sleep": True, "psm_tau_s": 7200, "psm_active_s": 60})
+    lines = ferry.boot(1, before=ask).lines
+    assert [line for line in lines if line[:4] in ("auto", "psm ", "edrx")] == ["autosleep 1", "psm (0, 12, 0, 30)"]
+
+
+# --- a link that has to hold; between two cycles 10 s pass
+
+
+def test_a_new_data_call_has_to_hold_before_a_cycle_uses_it_and_an_old_one_does_not(ferry):
+    ferry.configure(link={"hold_s": 3})
+    durations = [cycle["duration_ms"] for cycle in ferry.sync(3).cycles]
+    assert 3000 <= durations[0] < 4000
+    assert max(durations[1:]) < 1000
+
+
+@pytest.mark.parametrize("spec", ["ip-change@2s", "no-data-call@2s-3s"])
+def test_a_data_call_that_does_not_hold_fails_the_cycle_before_the_server_hears_of_it(ferry, ftpd, spec):
+    ferry.configure(link={"hold_s": 5})
+    boot = ferry.boot(2, faults=faults.parse(spec))
+    assert [cycle["ok"] for cycle in boot.cycles] == [False, True]
+    assert boot.cycles[0]["connections"] == 0
+    assert "the data call does not hold" in str(boot.errors[0])
+
+
+@pytest.mark.parametrize("spec", ["ip-change@8s", "no-data-call@8s-9s"])
+def test_a_data_call_that_came_back_has_to_hold_again_also_with_the_old_address(ferry, spec):
+    ferry.configure(link={"hold_s": 3})
+    durations = [cycle["duration_ms"] for cycle in ferry.sync(3, faults=faults.parse(spec)).cycles]
+    assert [duration >= 3000 for duration in durations] == [True, True, False]
 
 
 def test_the_watchdog_is_fed_often_enough_in_a_large_upload(ferry):
@@ -165,6 +225,43 @@ def test_beside_the_repl_it_runs_in_a_thread(ferry, ftpd):
     assert boot.lines[-1] == "the prompt is there", boot.text
     assert [cycle["ok"] for cycle in boot.cycles] == [True, True]
     assert ftpd.files(DEVICE) == {"a": BODY}
+
+
+STACK = """
+import _thread, _world, micropython, uos
+_most = [0]
+_base = micropython.stack_use()
+def _measured(module, name):
+    plain = getattr(module, name)
+    def measured(*args):
+        _most[0] = max(_most[0], micropython.stack_use() - _base)
+        return plain(*args)
+    setattr(module, name, measured)
+for _name in ("check_reset", "feed_watchdog", "now_ms"):
+    _measured(_world, _name)
+for _name in ("stat", "ilistdir", "rename", "remove", "mkdir", "statvfs"):
+    _measured(uos, _name)
+_size = _thread.stack_size
+_thread.stack_size = lambda *size: (print("asked for", size), _size(*size))[1]
+"""
+
+
+def test_the_stack_of_the_thread_is_twice_what_a_cycle_takes(ferry, ftpd):
+    rules = [
+        {"from": "/usr/data", "to": "{device}/{date}/{name}-{seq}", "on_conflict": "suffix"},
+        {"from": "/usr/log", "to": "{device}/log", "mode": "append"},
+        {"from": "/usr/many", "to": "{device}/many", "mode": "batch"},
+    ]
+    ferry.configure(upload=rules, status={"to": "status/{device}.json"})
+    for name in ("data/a/b/c/d/e/f/g", "log/l", "many/1", "many/2"):
+        ferry.put(name, BODY)
+    ftpd.put("updates/a/b/c/d/e", BODY)
+    hook = STACK + on_event_hook("if kind == 'cycle':\n    print('most', _most[0])")
+    boot = ferry.boot(2, before=hook, faults=faults.parse("cut-data@40%@cycle1"))
+    assert boot.cycles[-1]["ok"], boot.text
+    asked = [int(line.split()[-1].strip("(,)")) for line in boot.lines if line.startswith("asked for")]
+    most = max(int(line.split()[-1]) for line in boot.lines if line.startswith("most"))
+    assert 4096 < most < asked[0] / 2  # and words here are twice as long as the module's
 
 
 NO_THREAD = """
@@ -242,9 +339,19 @@ def test_in_the_main_thread_main_py_goes_on_for_ever(ferry):
 
 
 def test_the_address_of_the_module_changes_and_the_session_ends_at_once(ferry, ftpd):
-    ferry.configure(upload={"from": "/usr/data"}, download={"from": ""})
-    ferry.put("data/large", BODY * 30)
-    hook = "import dataCall\n"  # the data call drops and comes back in the middle of the first file
-    boot = ferry.boot(2, before=hook, faults=faults.parse("ip-change@cycle1"))
-    assert boot.cycles[-1]["ok"], boot.text
-    assert ftpd.files(DEVICE) == {"large": BODY * 30}
+    ferry.configure(upload={"from": "/usr/data"}, download={"from": ""}, server={"timeout_s": 20})
+    ferry.put("data/large", BODY * 300)
+    hook = on_event_hook("if kind == 'cycle':\n    print('sockets', len(_world.sockets))")
+    # In the middle of the first file: with this link it takes some 5 s.
+    boot = ferry.boot(2, before=hook, faults=faults.parse("ip-change@2s"), link=LINKS["cat1"])
+    assert [cycle["ok"] for cycle in boot.cycles] == [False, True], boot.text
+    assert "the module's address changed" in str(boot.errors[0])
+    assert boot.cycles[0]["duration_ms"] < 3000  # no time-out was waited for
+    assert boot.lines.count("sockets 0") == 2
+    assert ftpd.files(DEVICE) == {"large": BODY * 300}
+
+
+def test_the_address_of_the_module_changes_between_two_cycles_where_no_socket_is_open(ferry, ftpd):
+    hook = on_event_hook("if kind == 'cycle':\n    print('sockets', len(_world.sockets))")
+    boot = ferry.sync(3, before=hook, faults=faults.parse("ip-change@5s,no-data-call@12s-14s"))
+    assert boot.lines.count("sockets 0") == 3

@@ -43,6 +43,8 @@ def test_a_cure_stands_in_the_place_of_the_end(cure, when, from_ms, from_cycle):
     ("spec", "amount"),
     [
         ("cut-data@40%", {"pct": 40.0}),
+        ("cut-data@100%", {"pct": 100.0}),
+        ("cut-data@0.5%", {"pct": 0.5}),
         ("cut-data@20kB@cycle2", {"bytes": 20_000.0}),
         ("cut-data@512B", {"bytes": 512.0}),
         ("cut-control@3", 3),
@@ -78,6 +80,7 @@ def test_several_are_separated_by_commas_and_keep_their_order_and_text():
         ("dns-fail@1s@2s", ["too many @", "one moment"]),
         ("cut-data", ["the amount is missing", "40%"]),
         ("cut-data@40", ["'40' is no amount", "40%", "20kB"]),
+        ("cut-data@140%", ["'140%' is no amount", "a part of the file"]),
         ("cut-control@0", ["'0' is no amount", "counted from 1"]),
         ("battery@3.3V", ["'3.3V' is no amount", "3300mV"]),
         ("signal@50", ["'50' is no amount", "0 to 31"]),

@@ -11,6 +11,7 @@ from app.config import SCHEMA
 from app.errors import StorageError
 from app.sync.ledger import Ledger
 from app.sync.records import PUT_DONE, digest8
+from app.worker import last_restarts, note_restart
 from tests.fakes import MemoryFiles
 from tests.unit.device_code import FIRMWARE
 
@@ -130,6 +131,14 @@ def test_true_is_not_taken_for_one(f, flash, said):
         ("a.b.c", "x", ["a.b.c: unknown key; "]),
         ("upload[1].mode", "batch", ["upload[1].mode: there are 1; the first is upload[0]"]),
         ("upload[x].mode", "batch", ["upload[x].mode: unknown key; did you mean upload.mode?"]),
+        (5, 5, ["5: unknown key; "]),
+        ("upload.include", [["*.csv"]], ['upload.include: [["*.csv"]] is not allowed; it must be a list']),
+        ("upload.include", {"a": 1}, ['upload.include: {"a": 1} is not allowed; it must be a list']),
+        ("schedule.windows", ["22:00-06:00", ["1"]], ["schedule.windows: "]),
+        ("schedule.every_s", 600.5, ["schedule.every_s: 600.5 is not allowed; it must be a whole number"]),
+        ("schedule.every_s", None, ["schedule.every_s: null is not allowed; it must be a whole number"]),
+        ("server.host", print, ["server.host: <built-in function print> is no value of a setting"]),
+        ("server", {"host": "x"}, ["server: unknown key; "]),
     ],
 )
 def test_a_bad_value_is_one_line_and_nothing_is_written(f, flash, worker, said, key, value, lines):
@@ -228,7 +237,12 @@ def test_one_of_several_servers_is_named_by_its_number(f, flash, said):
 def test_an_unknown_key_is_told(f, said):
     f.get("server.hots")
     f.get("hello")
-    assert said() == ["server.hots: unknown key; did you mean server.host?", "hello: unknown key; f.get() shows all"]
+    f.get(5)
+    assert said() == [
+        "server.hots: unknown key; did you mean server.host?",
+        "hello: unknown key; f.get() shows all",
+        "5: unknown key; f.get() shows all",
+    ]
 
 
 def test_secrets_are_never_shown(f, said):
@@ -267,11 +281,23 @@ def test_a_worker_whose_thread_has_ended_does_not_run(f, worker, said):
     assert not worker.is_paused
 
 
-def test_without_a_worker_restart_restarts(f, device, monkeypatch):
+def test_without_a_worker_restart_notes_the_reason_keeps_the_log_and_restarts(f, flash, device, monkeypatch):
+    note_restart(flash, "boot 3: no link", ["what went wrong"])
+    at_restart = []
+    monkeypatch.setattr(
+        device("app.platform.quec").Power, "restart", lambda self: at_restart.append(last_restarts(flash))
+    )
+    f.restart()
+    assert at_restart == [(["boot 3: no link", "asked for at the REPL"], ["what went wrong"])]
+
+
+def test_a_full_flash_does_not_keep_a_person_from_restarting(f, flash, device, monkeypatch, said):
     restarted = []
     monkeypatch.setattr(device("app.platform.quec").Power, "restart", lambda self: restarted.append(self))
+    flash.fail_at = 2  # the first step reads
     f.restart()
     assert len(restarted) == 1
+    assert "error 28" in said()[0]
 
 
 def test_a_flash_that_fails_is_a_line(f, flash, said):

@@ -129,13 +129,49 @@ def test_one_file_goes_in_a_cycle_whatever_its_limit():
         assert "cycle_bytes" in budget.why_not(1)
 
 
-def test_without_a_clock_a_day_is_24_hours_of_uptime_and_a_restart_makes_no_new_day():
-    budget = Budget(50_000, 0, False)
-    budget.recall(49_999, DAY)
-    budget.begin(counts(), None, HOUR_MS)
-    assert budget.now() == 49_999
+def test_without_a_clock_the_bytes_come_back_with_the_uptime_and_a_restart_makes_no_new_day():
+    for _ in range(10):  # restarts
+        budget = Budget(50_000, 0, False)
+        budget.recall(50_000, DAY)
+        budget.begin(counts(), None, 1000)
+        assert budget.is_spent()
     budget.begin(counts(), None, 24 * HOUR_MS)
     assert budget.now() == 0
+
+
+@pytest.mark.parametrize("look_ms", [60_000, HOUR_MS])
+def test_without_a_clock_no_more_than_the_days_bytes_go_in_a_day_however_often_it_is_looked(look_ms):
+    budget = Budget(50_000, 0, False)
+    budget.recall(50_000, 0)
+    gone = 0
+    for uptime_ms in range(0, 24 * HOUR_MS, look_ms):
+        budget.begin(counts(0, connections=1), None, uptime_ms)
+        if budget.is_near() or budget.is_spent():
+            budget._counts = None
+            continue
+        before = budget.used
+        budget.end()
+        gone += budget.used - before
+    assert 1000 < gone <= 50_000
+
+
+def test_without_a_clock_a_module_that_never_has_a_day_of_power_does_not_fall_silent():
+    used = 50_000
+    for _ in range(3):  # boots of 12 hours
+        budget = Budget(50_000, 0, False)
+        budget.recall(used, 0)
+        for uptime_ms in range(0, 12 * HOUR_MS, 60_000):
+            budget.begin(None, None, uptime_ms)
+        assert budget.why_not(1000) == ""
+        assert budget.used < 32_000
+
+
+def test_bytes_that_are_used_late_in_the_uptime_do_not_come_back_for_the_time_before():
+    budget = Budget(50_000, 0, False)
+    budget.begin(counts(40_000), None, 20 * HOUR_MS)
+    budget.end()
+    budget.begin(counts(), None, 20 * HOUR_MS + 60_000)
+    assert budget.now() > 42_000
 
 
 def test_a_clock_that_gets_set_later_on_the_same_day_changes_nothing():

@@ -137,11 +137,14 @@ def test_what_is_not_known_is_null(make, flash):
 
     class Odd(Mains):
         def on_reason(self):
-            return 77
+            return "unknown"
+
+        def battery_mv(self):
+            return None
 
     flash.is_broken = True
     told = json.loads(make(power=Odd(), link=Deaf()))
-    assert told["time"] is told["signal"] is told["free_blocks"] is told["error"] is None
+    assert told["time"] is told["signal"] is told["battery_mv"] is told["free_blocks"] is told["error"] is None
     assert told["power_on"] == "unknown"
     assert told["restarts"] == ["StorageError in read: read: error 5"]
 

@@ -40,7 +40,7 @@ class Manager:
     def __init__(self, clock):
         self.clock = clock
         self.errors = [None]
-        self.received = 0
+        self.received = self.sent = 0
         self.cycle_ms = 100
         self.began_ms = []
         self.boots = self.bad_boots = 1
@@ -70,7 +70,7 @@ class Manager:
         self.clock.now_ms += self.cycle_ms
         result = Result(len(self.began_ms))
         result.counts = Counts()
-        result.counts.received_bytes = self.received
+        result.counts.received_bytes, result.counts.sent_bytes = self.received, self.sent
         result.error = self.errors.pop(0) if len(self.errors) > 1 else self.errors[0]
         result.error_text = result.error and str(result.error)
         result.ok = result.error is None
@@ -86,7 +86,7 @@ class Module:
         self.done = []
         self.battery = 4000
         self.csq = 20
-        self.has_watchdog = True
+        self.has_watchdog = self.has_wake_lock = True
 
     def forget(self):
         self.done.append("new sockets")
@@ -105,7 +105,7 @@ class Module:
         return self.has_watchdog
 
     def set_sleep(self, is_allowed):
-        pass
+        return self.has_wake_lock
 
     def stay_awake(self):
         self.done.append("awake")
@@ -255,9 +255,9 @@ def test_too_weak_is_told_and_waited_for(settings, trouble, said):
     assert world.manager.began_ms[0] >= 5000
 
 
-def test_an_unknown_signal_holds_nothing_up():
-    world = World(schedule={"min_signal": 8, "first_s": 0})
-    world.module.csq = None
+def test_what_the_module_does_not_know_of_signal_and_battery_holds_nothing_up():
+    world = World(schedule={"min_signal": 8, "min_battery_mv": 3500, "first_s": 0})
+    world.module.csq = world.module.battery = None
     world.run(1)
     assert world.manager.began_ms[0] < 60_000
 
@@ -356,7 +356,7 @@ def test_every_rung_is_climbed_in_order_and_a_restart_comes_last():
         ["new sockets"] * 2 + ["data call again"] * 3 + ["flight mode"] * 3 + ["restart"]
     )
     reasons, lines = last_restarts(world.files)
-    assert reasons == ["boot 1: no link for 0.0 h: LinkError in link: no SIM card"] or "no link for" in reasons[0]
+    assert reasons == ["boot 1: no good cycle for 0.0 h: LinkError in link: no SIM card"]
     assert lines == []  # there was no error line in the log: the manager of this test writes none
 
 
@@ -412,20 +412,45 @@ def test_restarts_are_rationed_by_the_boots_without_a_good_cycle(bad_boots, hour
 
 
 @pytest.mark.parametrize(
-    ("error", "received", "expected"),
+    ("error", "received", "at_once", "after_an_hour"),
     [
-        (None, 0, False),
-        (NO_SIM, 0, True),
-        (SILENCE, 0, True),
-        (TransportError(110, step="dns"), 0, True),
-        (SILENCE, 20, False),  # the server had answered: what died is a session
-        (REFUSED, 0, False),  # somebody is there
-        (TempReply("421 busy", code=421), 0, False),
-        (PermReply("550 no", code=550), 30, False),
+        (None, 0, False, False),
+        (NO_SIM, 0, True, True),
+        (SILENCE, 0, True, True),
+        (TransportError(110, step="dns"), 0, True, True),
+        (SILENCE, 200, False, True),  # the server had answered: what died is a session, or its data connection
+        (SILENCE, 20_000, False, False),  # data gets through, if not all
+        (REFUSED, 0, False, False),  # somebody is there
+        (TempReply("421 busy", code=421), 0, False, False),
+        (PermReply("550 no", code=550), 30, False, False),
     ],
 )
-def test_what_is_the_links_fault(error, received, expected):
-    assert is_of_link(error, received) is expected
+def test_what_is_the_links_fault(error, received, at_once, after_an_hour):
+    counts = Counts()
+    counts.received_bytes = received
+    assert [is_of_link(error, counts, lasts) for lasts in (False, True)] == [at_once, after_an_hour]
+    counts.received_bytes, counts.sent_bytes = min(received, 200), 20_000
+    assert is_of_link(error, counts, True) is ((at_once and not counts.received_bytes) or error is NO_SIM)
+
+
+def test_where_only_talk_gets_through_for_hours_the_ladder_is_climbed_as_rarely_as_for_a_silent_server():
+    world = World(link={"restart_after_s": 3600}, retry={"base_s": 60, "cap_s": 60}, schedule={"first_s": 0})
+    world.manager.errors, world.manager.received, world.manager.sent = [SILENCE], 300, 200
+    done = {}
+    for name in ("redial", "fly", "restart"):
+        setattr(world.module, name, lambda name=name: done.setdefault(name, []).append(world.clock.now_ms / 3_600_000))
+    world.run(600)
+    assert 1 <= done["redial"][0] < 1.2
+    assert len(done["redial"]) == len(done["fly"]) == 3
+    assert all(b - a >= 1 for a, b in itertools.pairwise(done["redial"] + done["fly"]))
+    assert 6 <= done["restart"][0] < 7
+
+
+def test_where_data_gets_through_the_link_is_left_alone_however_long_it_takes():
+    world = World(link={"restart_after_s": 3600}, retry={"base_s": 60, "cap_s": 60}, schedule={"first_s": 0})
+    world.manager.errors, world.manager.received, world.manager.sent = [SILENCE], 300, 20_000
+    world.run(600)
+    assert world.module.steps() == []
 
 
 def test_a_refused_login_is_tried_once_an_hour():
@@ -492,7 +517,7 @@ def test_a_worker_that_dies_without_room_for_the_traceback_restarts_the_module()
     def fail(*args):
         raise MemoryError
 
-    world.manager.name = world.log.trace = fail
+    world.manager.run_cycle = world.log.trace = fail
     with pytest.raises(MemoryError):
         world.worker.run_guarded()
     assert world.module.steps() == ["restart"]
@@ -559,6 +584,22 @@ def test_it_is_awake_during_a_cycle_only():
     assert world.module.done == ["awake", "sleep"] * 3
 
 
+@pytest.mark.parametrize("error", [NO_SIM, TransportError(104, step="connect"), Fault("x"), AuthError("530 no", code=530)])
+def test_it_may_sleep_after_a_cycle_that_failed(error):
+    world = World(schedule={"first_s": 0})
+    world.manager.errors = [error]
+    world.run(2)
+    assert world.module.done == ["awake", "sleep"] * 2
+
+
+def test_it_may_sleep_after_a_fault_outside_of_a_cycle():
+    world = World(schedule={"first_s": 0})
+    world.manager.run_cycle = lambda uptime_ms: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        world.worker.turn()
+    assert world.module.done == ["awake", "sleep"]
+
+
 def test_a_module_without_a_watchdog_is_told_of():
     world = World()
     world.module.has_watchdog = False
@@ -567,10 +608,40 @@ def test_a_module_without_a_watchdog_is_told_of():
     assert [line for line in world.lines if "no watchdog" in line]
 
 
+def test_a_modem_that_cannot_be_asked_for_the_name_is_asked_again_without_a_restart():
+    world = World(schedule={"first_s": 0})
+    answers = [OSError(5), OSError(5), "m1", "m1", "m1"]
+
+    def name():
+        found = answers.pop(0)
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    world.manager.name = name
+    world.log.trace = lambda error: None
+    world.run(1)
+    assert world.module.steps() == []
+
+
+def test_a_module_without_a_wake_lock_is_told_that_it_does_not_sleep():
+    world = World(power={"sleep": True})
+    world.module.has_wake_lock = False
+    world.worker.prepare()
+    assert [line for line in world.lines if "does not sleep" in line]
+
+
 def test_a_worker_that_dies_restarts_the_module():
     world = World(schedule={"first_s": 0})
-    world.manager.name = lambda: 1 / 0
-    world.log.trace = lambda error: None
+    world.manager.run_cycle = lambda uptime_ms: 1 / 0
+    traced = []
+
+    def trace(error):
+        traced.append(error)
+        if len(traced) == 1:
+            raise error
+
+    world.log.trace = trace
     world.worker.run_guarded()
     assert world.module.steps() == ["restart"]
     assert "the worker died: ZeroDivisionError" in last_restarts(world.files)[0][0]

@@ -25,8 +25,10 @@ def _find(kind: str) -> object:
 
 
 def use_up(fault: dict) -> None:
-    """It does not happen again in this run."""
-    _world.used.append(_world.faults.index(fault))
+    """It happens now, and not again in this run."""
+    place = _world.faults.index(fault)
+    _tell(place, "happens")
+    _world.used.append(place)
     _refresh()
 
 

@@ -329,6 +329,9 @@ def _perform(run, json_file):
         verdict = f"in step: {len(rows)} files"
     else:
         verdict = f"NOT in step: {sum(row.state not in check.GOOD for row in rows)} of {len(rows)} files"
+    missed = run.life.missed()
+    if missed:
+        run.console.print(f"these faults never came: {', '.join(missed)}", markup=False, soft_wrap=True)
     up, down = len(record.all("up")), len(record.all("down"))
     run.console.print(
         f"{verdict}; {len(record.cycles)} cycles, {up} up, {down} down; {ended}", markup=False, soft_wrap=True
@@ -341,6 +344,7 @@ def _perform(run, json_file):
             "ended": ended,
             "restarts": restarts,
             "restart_reasons": run.life.restarts,
+            "faults_missed": missed,
             "cycles": record.cycles,
             "in_step": in_step,
             "trouble": trouble,

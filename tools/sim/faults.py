@@ -56,8 +56,10 @@ KINDS = {
 # name: (pattern, value of the match, what is allowed)
 _AMOUNTS = {
     "part": (
-        r"(\d+(?:\.\d+)?)(%|B|kB)",
-        lambda found: {"pct" if found[2] == "%" else "bytes": float(found[1]) * (1000 if found[2] == "kB" else 1)},
+        r"(100|\d\d?(?:\.\d+)?)%|(\d+(?:\.\d+)?)(B|kB)",
+        lambda found: (
+            {"pct": float(found[1])} if found[1] else {"bytes": float(found[2]) * (1000 if found[3] == "kB" else 1)}
+        ),
         "a part of the file such as 40%, or the bytes of the data connection such as 4096B or 20kB",
     ),
     "count": (r"([1-9]\d*)", lambda found: int(found[1]), "the number of a command, counted from 1 in each connection"),
