@@ -3,7 +3,6 @@
 Resets start a new process; Ctrl-C in main.py resets and skips it once; while main.py runs, all other input is thrown away. The cable
 can be unplugged behind a number of bytes."""
 
-import contextlib
 import json
 import os
 import pty
@@ -11,7 +10,6 @@ import select
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import tty
 from pathlib import Path
@@ -112,7 +110,7 @@ class PtyModule:
         tty.tcsetattr(tail, tty.TCSANOW, attributes)
         name = os.ttyname(tail)
         command = [self._interpreter, str(BOOT), str(self._world), str(ROOT / "tools" / "sim")]
-        command.append("skip" if self._skip_main else "main")
+        command.append("skip" if self._skip_main or not (self.usr / "main.py").exists() else "main")
         # The shell opens the terminal first, which makes it the one that Ctrl-C comes from.
         self._process = subprocess.Popen(
             ["sh", "-c", f"exec {shlex.join(command)} <>{name} >&0 2>&0"], start_new_session=True, stdin=subprocess.DEVNULL
@@ -168,11 +166,6 @@ class PtyModule:
             self.unplug()
 
 
-def interrupt_safely(process):
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(process.pid, signal.SIGINT)
-
-
 def config(**sections):
     """Settings of a module whose server is down and whose first cycle is hours away."""
     data = {
@@ -184,5 +177,3 @@ def config(**sections):
         data[name] = {**data.get(name, {}), **values}
     return json.dumps(data).encode()
 
-
-PYTHON = sys.executable

@@ -11,6 +11,7 @@ from tools.publish.contents import from_bytes
 STOP_S = 20  # for the end of the cycle that is under way
 START_S = 40  # until Ferry tells that it is there; from source it compiles itself first
 QUIET_S = 3  # behind its first line; where it runs in the main thread no prompt comes
+_CUTS = 3
 _UP = re.compile(r"Ferry \d+\.\d+")
 
 
@@ -115,15 +116,18 @@ class Flash:
         self._show.step("stopping Ferry, which may end its cycle")
         if not self._device.stop(self._stop_s):
             self._show.step("its cycle takes long: cut, as by the power; it goes on with it later")
-            self._device.restart()
-            for _ in self._repl.lines(lambda text, quiet_s: ">>> " in text, START_S):
-                pass
-            if not self._repl.is_free():
-                self._repl.interrupt()
-            self._guard()
-            if not self._device.stop(self._stop_s):
-                raise BoardError("Ferry does not stop; f.pause() at its REPL (python -m tools repl), then try again")
+            self._cut()
         self._device.about["is_running"] = False
+
+    def _cut(self):
+        """End a cycle by a soft reset: main.py is stopped while it starts, or Ferry in its first rest."""
+        for _ in range(_CUTS):
+            self._device.restart()
+            self._repl.interrupt()
+            self._guard()
+            if self._device.stop(self._stop_s):
+                return
+        raise BoardError("Ferry does not stop: python -m tools pause, wait for the end of its cycle, then try again")
 
     def _guard(self):
         if not self._device.guard():

@@ -189,15 +189,20 @@ class Repl:
         found = b""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while True:
-            before, seen, self._held = self._held.partition(mark)
+            before, seen, after = self._held.partition(mark)
+            if not seen:  # half of the mark may have come
+                cut = max(0, len(before) - len(mark) + 1)
+                before, after = before[:cut], before[cut:]
+            self._held = after
             found += before
             if hear and before:
                 hear(decoder.decode(before).replace("\r", ""))
             if seen:
                 return found
-            self._held = self._read(silence_s)
-            if not self._held:
+            more = self._read(silence_s)
+            if not more:
                 raise Gone(f"the module has said nothing for {silence_s:g} s; is the cable in?")
+            self._held += more
 
     def _take(self, count):
         while len(self._held) < count:

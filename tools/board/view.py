@@ -11,6 +11,7 @@ from tools.printable import printable
 
 _STYLES = {"new": "green", "changed": "yellow", "goes": "red"}
 _NAME_WIDTH = 26
+_LISTED = 10  # files; all of them with --dry-run
 FILL_IN = "the module has no settings yet: python -m tools set server.host ftp.example.com, then server.user, server.password"
 
 
@@ -28,14 +29,17 @@ class TextView:
         self._say(f"python\tMicroPython {about['python']}, .mpy version {about['mpy'] & 0xFF or 'not told'}")
         kib = about["free_blocks"] * about["block_bytes"] // 1024
         self._say(f"flash\t{about['free_blocks']} of {about['block_count']} blocks free in /usr ({kib} KiB)")
-        runs = "runs" if about["is_running"] else "is there, and does not run" if found.is_ferry else "is not there yet"
+        runs = "runs" if about["is_running"] else "is there; it does not run now" if found.is_ferry else "is not there yet"
         self._say(f"Ferry\t{runs}")
 
     def plan(self, plan, is_dry):
-        for path, what in plan.changed.items():
-            self._say(f"{what}\t{printable(path)}", _STYLES[what])
-        for path in plan.gone:
-            self._say(f"goes\t{printable(path)}", _STYLES["goes"])
+        changes = [*((what, path) for path, what in plan.changed.items()), *(("goes", path) for path in plan.gone)]
+        for what, style in _STYLES.items():
+            paths = [printable(path) for kind, path in changes if kind == what]
+            if len(paths) > _LISTED and not is_dry:
+                paths = [f"{len(paths)} files"]
+            for path in paths:
+                self._say(f"{what}\t{path}", style)
         if plan.kept_main:
             self._say(f"kept\tmain.py of another program, as {plan.kept_main}", "yellow")
         if plan.is_empty:
