@@ -64,17 +64,20 @@ class PtyModule:
     # --- for tests
 
     def wait_for(self, text, boots=0):
-        """Until the module printed `text` since its last reset, the `boots`th at least."""
+        """Until the module printed `text`, or one of several, since its last reset, the `boots`th at least."""
+        texts = [text] if isinstance(text, str) else text
+
+        def has_come():
+            return self.boots >= boots and any(text.encode() in self._output for text in texts)
+
         with self._events:
-            assert self._events.wait_for(lambda: self.boots >= boots and text.encode() in self._output, _WAIT_S), (
-                f"{text!r} never came: {self._output[-2000:].decode()}"
-            )
+            assert self._events.wait_for(has_come, _WAIT_S), f"{text!r} never came: {self._output[-2000:].decode()}"
 
     def wait_for_prompt(self, boots=0):
         self.wait_for(">>> ", boots)
 
     def output(self):
-        return self._output.decode()
+        return self._output.decode("utf-8", "replace")
 
     def unplug(self):
         """The cable is out: the port is gone for the PC, the module goes on."""

@@ -130,21 +130,25 @@ def _console(named, may_interrupt):
         if not is_free:
             click.echo("stopping main.py; it is restarted afterwards", err=True)
             repl.interrupt()
-        repl.enter_raw()
+        stopped = None if is_free else Device(repl)
+        if stopped:
+            stopped.guard()
         try:
             yield repl
+        except BaseException:
+            with contextlib.suppress(BoardError):
+                repl.recover()
+            raise
         finally:
-            _hand_back(repl, is_free)
+            with contextlib.suppress(BoardError):
+                _hand_back(repl, stopped)
 
 
-def _hand_back(repl, was_free):
-    with contextlib.suppress(BoardError):
-        if not repl.is_raw or sys.exc_info()[0] is not None:
-            repl.recover()
-        if was_free:
-            repl.leave_raw()
-        else:
-            Device(repl).restart()
+def _hand_back(repl, stopped):
+    if stopped:
+        stopped.restart()
+    else:
+        repl.leave_raw()
 
 
 def _hear(text):

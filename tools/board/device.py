@@ -105,10 +105,10 @@ class Device:
         return answer
 
     def _answers(self, call, silence_s):
-        if not self._is_loaded:
-            self._repl.run(squeezed(_PROGRAM.read_text(encoding="utf-8")))
-            self._is_loaded = True
         try:
+            if not self._is_loaded:
+                self._repl.run(squeezed(_PROGRAM.read_text(encoding="utf-8")))
+                self._is_loaded = True
             printed = self._repl.run(call, silence_s=silence_s)
         except ModuleFault as error:
             raise BoardError(f"the module failed:\n{error}\nRestart it and try again") from error

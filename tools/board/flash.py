@@ -5,6 +5,7 @@ import json
 import re
 
 from tools.board import images, plan
+from tools.board.device import GUARD_S
 from tools.board.errors import BoardError, Gone
 from tools.publish.contents import from_bytes
 
@@ -12,19 +13,30 @@ STOP_S = 20  # for the end of the cycle that is under way
 START_S = 40  # until Ferry tells that it is there; from source it compiles itself first
 QUIET_S = 3  # behind its first line; where it runs in the main thread no prompt comes
 _CUTS = 3
+_HASTE_S = 0.3  # between two Ctrl-C for a main.py that starts
+_UNTOUCHED = "Nothing was changed on the module."
+_HELD = (
+    f"The old version is whole: within {GUARD_S // 60} minutes the module restarts with it by itself. "
+    "Run this again when the cable is in; what was copied is not copied again."
+)
+_ERASED = "The old code was erased: the module waits at its REPL. Run this again when the cable is in."
+_SWITCHING = (
+    f"All was copied: within {GUARD_S // 60} minutes the module restarts by itself, with the new version, or the old one if "
+    "the switch had not begun. Run this again to see which."
+)
 _UP = re.compile(r"Ferry \d+\.\d+")
 
 
 class Flash:
     """One run. `show` is a view.Text or view.Json; `repl` a Repl on an open port."""
 
-    def __init__(self, repl, device, show, stop_s=STOP_S):
+    def __init__(self, repl, device, show):
         self._repl = repl
         self._device = device
         self._show = show
-        self._stop_s = stop_s
         self._was_interrupted = False
         self._has_template = False  # of the settings, to be filled in
+        self._then = _UNTOUCHED  # what becomes of the module if the cable is gone now
 
     def run(self, wants_mpy, config, erase, is_dry, confirm):
         """`config`: Content or None; `erase`: None, "code" or "all"; `confirm(question)` raises when the answer is no.
@@ -32,8 +44,8 @@ class Flash:
         Returns whether the module has what it should have, and Ferry is up where it can be."""
         try:
             return self._run(wants_mpy, config, erase, is_dry, confirm)
-        except Gone:
-            raise
+        except Gone as error:
+            raise Gone(f"{error}\n{self._then}") from error
         except BaseException:
             with contextlib.suppress(BoardError):
                 self._repl.recover()
@@ -68,7 +80,7 @@ class Flash:
             self._show.step("stopping main.py, which holds the REPL")
             self._repl.interrupt()
             self._was_interrupted = True
-        self._repl.enter_raw()
+            self._guard()
 
     def _settings(self, config, found):
         if config:
@@ -100,6 +112,7 @@ class Flash:
             return found.without(gone)
         confirm(question)
         self._hold()
+        self._then = _ERASED
         self._show.step("erasing")
         if erase == "all":
             self._device.wipe(keep)
@@ -110,11 +123,12 @@ class Flash:
     def _hold(self):
         """A module that is left alone restarts, from now on; and nobody else writes."""
         self._was_interrupted = True
+        self._then = _HELD
         self._guard()
         if not self._device.about["is_running"]:
             return
         self._show.step("stopping Ferry, which may end its cycle")
-        if not self._device.stop(self._stop_s):
+        if not self._device.stop(STOP_S):
             self._show.step("its cycle takes long: cut, as by the power; it goes on with it later")
             self._cut()
         self._device.about["is_running"] = False
@@ -123,9 +137,9 @@ class Flash:
         """End a cycle by a soft reset: main.py is stopped while it starts, or Ferry in its first rest."""
         for _ in range(_CUTS):
             self._device.restart()
-            self._repl.interrupt()
+            self._repl.interrupt(_HASTE_S)
             self._guard()
-            if self._device.stop(self._stop_s):
+            if self._device.stop(STOP_S):
                 return
         raise BoardError("Ferry does not stop: python -m tools pause, wait for the end of its cycle, then try again")
 
@@ -147,6 +161,7 @@ class Flash:
         if planned.first:
             self._device.place(plan.staged_path(planned.first), planned.first.path)
         self._show.step("putting it in place")
+        self._then = _SWITCHING
         self._device.apply(plan.JOURNAL)
 
     def _let_go(self):

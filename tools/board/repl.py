@@ -38,14 +38,15 @@ class Repl:
         self.is_raw = False
         return self._wait_for(PROMPT, ANSWER_S) is not None
 
-    def interrupt(self, tell=lambda count: None):
-        """Stop a main.py that holds the REPL. Raises BoardError where it does not stop."""
+    def interrupt(self, pause_s=None):
+        """Stop a main.py that holds the REPL, by Ctrl-C every `pause_s`. Raises BoardError where it does not stop.
+
+        Behind Ctrl-C the module starts anew: waiting for that is kinder. Hasty is for a main.py that will soon let go by itself."""
+        deadline = time.monotonic() + INTERRUPT_S * INTERRUPTS
         heard = b""
-        for count in range(1, INTERRUPTS + 1):
-            tell(count)
+        while time.monotonic() < deadline:
             self._write(_ENTER + _CTRL_C)
-            found = self._wait_for(PROMPT, INTERRUPT_S)
-            if found is not None:
+            if self._wait_for(PROMPT, pause_s or INTERRUPT_S) is not None:
                 self.drain(0.2)
                 return
             heard += self._held
