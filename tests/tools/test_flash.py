@@ -282,6 +282,17 @@ def test_no_room_changes_nothing_and_says_what_helps(module):
     assert one.code() == {**wanted(), "config.json": before["config.json"]}
 
 
+def test_a_flash_of_384_kib_takes_it_compiled_and_not_as_source(module, settings_file):
+    one = module(flash_blocks=95)
+    one.wait_for_prompt()
+    done = call(one, "--config", settings_file)
+    assert done.exit_code == 1
+    assert "there is no room" in done.output
+    done = call(one, "--config", settings_file, "--mpy")
+    assert done.exit_code == 0, done.output
+    assert "flashed; Ferry is up" in done.output
+
+
 def test_erase_all_leaves_the_firmwares_files_and_the_settings(module):
     one = module(settings=config())
     one.wait_for("Ferry 0.1")

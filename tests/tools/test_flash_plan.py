@@ -103,6 +103,11 @@ def test_room_counts_files_folders_journal_and_reserve():
     assert not plan.make([big], found(APPLY, MAIN, free_blocks=10)).has_room
 
 
+def test_what_another_version_left_staged_makes_room():
+    planned = plan.make(NEW, found(free_blocks=1, staged={"/usr/.ferry/flash-0.part": (8192, "")}))
+    assert planned.free_blocks == 1 + 3
+
+
 def test_room_counts_the_other_programs_main_twice():
     big = from_bytes("/usr/main.py", bytes(9000))
     there = found(APPLY, big, is_ferry_boot=False)

@@ -1,7 +1,7 @@
 # What flashing has to do: from what is on the module to what is to be there. Pure.
 #
 # Every new file is staged in /usr/.ferry first; then one journal moves them all, by app/apply.py on the module, as an update does.
-# The names end in .part, so that Ferry itself clears away what a cut left there.
+# The names end in .part: what a cut left there is taken up by the next flash, or cleared away by Ferry behind its next update.
 import hashlib
 from dataclasses import dataclass, field
 
@@ -117,7 +117,7 @@ def make(contents, found):
         _moves(changed, gone, kept_main),
         found.backups,
         _need_blocks(copies, changed, kept_main, found),
-        found.free_blocks,
+        found.free_blocks + _useless_blocks(changed, found),
     )
 
 
@@ -158,6 +158,12 @@ def _free_name(names):
     while (name := f"main.py.old{number if number > 1 else ''}") in names:
         number += 1
     return f"/usr/{name}"
+
+
+def _useless_blocks(changed, found):
+    """Of what another version left staged: it goes before anything is copied."""
+    wanted = {staged_path(content) for content in changed}
+    return sum(found.blocks(size) for path, (size, _) in found.staged.items() if path not in wanted)
 
 
 def _need_blocks(copies, changed, kept_main, found):

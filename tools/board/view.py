@@ -11,6 +11,7 @@ from tools.printable import printable
 
 _STYLES = {"new": "green", "changed": "yellow", "goes": "red"}
 _NAME_WIDTH = 26
+_LABEL_WIDTH = 10
 _LISTED = 10  # files; all of them with --dry-run
 FILL_IN = "the module has no settings yet: python -m tools set server.host ftp.example.com, then server.user, server.password"
 
@@ -50,8 +51,8 @@ class TextView:
             len(plan.changed) > len(plan.copies)
         )
         self._say(
-            f"{verb}: {len(plan.copies)} files, {plan.copy_bytes:,} bytes{ready}; takes up to {plan.need_blocks} blocks "
-            "until the old ones go"
+            f"{verb}: {len(plan.copies)} files, {plan.copy_bytes:,} bytes{ready}; needs {plan.need_blocks} blocks until "
+            "the old ones go"
         )
 
     def step(self, text):
@@ -89,7 +90,9 @@ class TextView:
 
     def _say(self, text, style=""):
         if self._console.is_terminal:
-            self._console.print(Text(text.replace("\t", "  "), style=style), soft_wrap=True)
+            label, tab, rest = text.partition("\t")
+            text = f"{label:{_LABEL_WIDTH}}{rest}" if tab else text
+            self._console.print(Text(text, style=style), soft_wrap=True)
         else:
             click.echo(text)  # rich makes spaces of tabs
 
