@@ -83,7 +83,7 @@ def publish(source, target, to, version, key_file, pack_below, ferry, mpy, prune
         found, left_out = _collect(source, options.check_folder(to))
         extras = _extras(choices, settings)
         if ferry:
-            own, twins = contents.ferry_contents(mpy)
+            own, twins = contents.ferry_contents(contents.compile_1_13() if mpy else None)
             found += own
             extras["delete"] = extras.get("delete", []) + twins
         _check_deletes(found, extras)

