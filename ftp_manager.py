@@ -299,9 +299,7 @@ class FtpManager:
             apply,
             self._check_settings,
         )
-        version = updater.run()
-        if version:
-            self.restart_reason = "version %d is in place" % version
+        self.restart_reason = updater.run() or self.restart_reason
 
     # --- the machine
 

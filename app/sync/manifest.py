@@ -93,7 +93,15 @@ def _checked(data):
         _check_file(entry, pack)
         _check_path(entry["path"], seen)
     for path in _texts(data, "delete"):
+        if is_own_code(path) and (path == "/usr/main.py" or _other_form(path).lower() not in seen):
+            raise ManifestError("%s: of Ferry's code only what comes in its other form may be deleted" % path)
         _check_path(path, seen)
+    for path in seen:
+        at = path.rfind("/")
+        while at > 0:
+            if path[:at] in seen:
+                raise ManifestError("%s: it cannot be a file and a folder" % path[:at])
+            at = path.rfind("/", 0, at)
     settings = data.get("settings", {})
     if not isinstance(settings, dict):
         raise ManifestError("settings is no object")
@@ -110,6 +118,10 @@ def _checked(data):
         "devices": _texts(data, "devices"),
         "share": share,
     }
+
+
+def _other_form(path):
+    return path[:-3] + ".mpy" if path.endswith(".py") else path[:-4] + ".py"
 
 
 def _check_file(entry, pack):
@@ -141,7 +153,9 @@ def _check_path(path, seen):
 
 def why_not_here(manifest, device, seconds):
     """None, or why an intact manifest is not for this module now. `seconds` since 1970, or None."""
-    if manifest["expires"] and seconds is not None and seconds > manifest["expires"]:
+    if manifest["expires"] and seconds is None:
+        return "it may have expired: the clock is not set"
+    if manifest["expires"] and seconds > manifest["expires"]:
         return "it has expired"
     if manifest["devices"] and not [True for pattern in manifest["devices"] if matches(pattern, device)]:
         return "it is for other devices"

@@ -390,3 +390,34 @@ def test_cut_after_any_change_leaves_a_whole_update_and_the_next_run_finishes():
         else:
             break
     assert changes > 8
+
+
+def test_each_version_has_another_size(call, source, target):
+    """A module on a server without MDTM sees a new version by its size alone."""
+    sizes = []
+    for _ in range(5):
+        published(call, source, target)
+        sizes.append((target / "manifest").stat().st_size)
+    assert len(set(sizes)) == 5
+
+
+def test_names_that_differ_in_case_only_are_refused_as_the_module_would(call, tmp_path, fill, target):
+    source = fill(tmp_path / "source", {"a.txt": b"1", "A.txt": b"2"})
+    if len(names(source)) == 1:
+        pytest.skip("this file system does not know upper from lower case")
+    result = call("publish", source, target)
+    assert result.exit_code == 1
+    assert "named twice" in result.output
+    assert names(target) == []
+
+
+def test_a_file_that_becomes_a_folder_is_refused_with_what_to_do(call, tmp_path, fill, target):
+    published(call, fill(tmp_path / "first", {"a": b"1"}), target)
+    before = names(target)
+    second = fill(tmp_path / "second", {"a/b": b"2"})
+    result = call("publish", second, target)
+    assert result.exit_code == 1
+    assert "--delete /usr/a first" in result.output.replace("\n", " ")
+    assert names(target) == before
+    published(call, fill(tmp_path / "none", {"c": b"3"}), target, "--delete", "/usr/a")
+    published(call, second, target)

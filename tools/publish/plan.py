@@ -59,6 +59,7 @@ def make(target, contents, version, extras, key, pack_below):
         )
     last, notes = _read_last(target, version)
     version = _next_version(last, version)
+    _check_folders(last, contents)
     pack, packed = manifest.make_pack(contents, pack_below)
     raw = manifest.encode(version, contents, pack, packed, extras, key)
     objects = {f"files/{content.sha256}": content for content in contents if content.path not in packed}
@@ -98,6 +99,16 @@ def _next_version(last, version):
     if version is None and last.version == manifest.MOST_VERSION:
         raise Refused(f"the published version is {last.version}, the highest there is; use another folder as TARGET")
     return version or last.version + 1
+
+
+def _check_folders(last, contents):
+    """A file does not give way to a folder: a module takes a set of renames, in which nothing is there in two shapes."""
+    for path in last.files if last else ():
+        if any(content.path.startswith(path + "/") for content in contents):
+            raise Refused(
+                f"{path} is a file on the modules and would become a folder. Publish an update without that folder and with "
+                f"--delete {path} first."
+            )
 
 
 def _notes(last, extras, contents, key):
