@@ -12,6 +12,12 @@ MANIFEST_BYTES = 16384
 _MAGIC = b"FERRY1 "
 _VERSION_MAX = 0x7FFFFFFF
 _SIZE_MAX = 0x7FFFFFFF
+# What a way back needs -> what has to come where it is deleted.
+_VITAL = {
+    "/usr/main.py": "",
+    "/usr/app/apply.py": "/usr/app/apply.mpy",
+    "/usr/app/apply.mpy": "/usr/app/apply.py",
+}
 
 
 class ManifestError(Error):
@@ -93,8 +99,8 @@ def _checked(data):
         _check_file(entry, pack)
         _check_path(entry["path"], seen)
     for path in _texts(data, "delete"):
-        if is_own_code(path) and (path == "/usr/main.py" or _other_form(path).lower() not in seen):
-            raise ManifestError("%s: of Ferry's code only what comes in its other form may be deleted" % path)
+        if path in _VITAL and _VITAL[path] not in seen:
+            raise ManifestError("%s: nothing would start without it" % path)
         _check_path(path, seen)
     for path in seen:
         at = path.rfind("/")
@@ -118,10 +124,6 @@ def _checked(data):
         "devices": _texts(data, "devices"),
         "share": share,
     }
-
-
-def _other_form(path):
-    return path[:-3] + ".mpy" if path.endswith(".py") else path[:-4] + ".py"
 
 
 def _check_file(entry, pack):

@@ -163,6 +163,22 @@ def test_plain_text_in_a_pipe_has_a_line_for_each_change(call, source, target):
     assert lines[-1] == "published version 1"
 
 
+def test_who_takes_it_and_what_else_it_does_is_said_before_it_is_done(call, source, target):
+    options = ("--share", "10", "--devices", "pump-*", "--expires", "2099-12-31", "--delete", "/usr/x")
+    result = call("publish", source, target, *options, "--set", "schedule.every_s=600", "--dry-run")
+    lines = result.output.splitlines()
+    for line in (
+        "for 10 % of the modules",
+        "for devices pump-*",
+        "until 2099-12-31 23:59:59 UTC",
+        "delete\t/usr/x",
+        "set\tschedule.every_s=600",
+    ):
+        assert line in lines
+    said = published(call, source, target, *options)
+    assert (said["share"], said["devices"], said["delete"], said["settings"]) == (10, ["pump-*"], ["/usr/x"], None)
+
+
 def test_dry_run_writes_nothing(call, source, target):
     said = published(call, source, target, "--dry-run")
     assert said["objects_to_upload"]

@@ -22,6 +22,7 @@ class Plan:
     objects: dict  # {name on the server: Content}: all that the manifest names
     missing: dict  # those of them that are not there
     notes: list
+    extras: dict  # the optional parts of the manifest
 
     def changes(self):
         """[(what, path, bytes)] against the last manifest: new, changed, gone."""
@@ -68,7 +69,7 @@ def make(target, contents, version, extras, key, pack_below):
     missing = {name: content for name, content in objects.items() if target.size(name) != content.size}
     content = from_bytes(manifest.NAME, raw)
     notes += _notes(last, extras, contents, key)
-    return Plan(version, last, content, contents, packed, pack, objects, missing, notes)
+    return Plan(version, last, content, contents, packed, pack, objects, missing, notes, extras)
 
 
 def _read_last(target, version):
