@@ -95,6 +95,28 @@ def test_what_did_not_change_is_not_fetched_and_what_is_gone_is_deleted(module, 
     assert ftpd.moved["down"] < 10_000
 
 
+PACKED = {f"{number:02}.bin": bytes([number]) * 4096 for number in range(20)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "offsets"),
+    [(["19.bin"], [19]), (["00.bin", "19.bin"], [0, 19]), (["10.bin", "12.bin"], [10])],
+    ids=["one", "far from each other", "near each other"],
+)
+def test_of_a_pack_only_what_is_needed_is_fetched(module, ftpd, publisher, changed, offsets):
+    """What lies between two files is read where asking again would cost more."""
+    publisher(PACKED)
+    module.sync()
+    ftpd.forget()
+    new = {**PACKED, **{name: name.encode().ljust(4096, b"x") for name in changed}}
+    publisher(new)
+    module.sync()
+    assert module.files() == new
+    packs = [name for name in ftpd.arguments("RETR") if "pack-" in name]
+    assert len(packs) == len(offsets)
+    assert ftpd.arguments("REST") == [str(4096 * offset) for offset in offsets if offset]
+
+
 def test_an_update_is_not_sent_back(module, ftpd, publisher):
     module.configure(upload={"from": "/usr"})
     publisher(SITE)

@@ -97,6 +97,21 @@ def test_an_update_of_21_files(ftpd, proxy, module, published, tell):
     assert seen.data_connections == 3  # manifest, pack, the large file
 
 
+def test_the_same_files_the_folder_way_from_a_server_that_was_never_seen(ftpd, proxy, module, tell):
+    """A server without MLSD refuses it once: a flight and a data connection more, in the life of the module."""
+    module.configure(update={"from": ""}, download={"from": "updates"})
+    (ftpd.root / "updates").mkdir()
+    for name, content in SITE.items():
+        (ftpd.root / "updates" / name).write_bytes(content)
+    boot = module.sync()
+    assert module.files() == SITE
+    seen = counts(proxy)
+    budget = FILE_TRIPS * len(SITE) + FOLDER_TRIPS + 2 * (ftpd.name == "vsftpd")
+    tell(f"{ftpd.name:10} the same at the first contact: {seen.round_trips} of {budget} round trips")
+    assert seen.round_trips <= budget
+    assert seen.round_trips == boot.cycles[0]["round_trips"]
+
+
 def test_the_same_files_the_folder_way(ftpd, proxy, module, tell):
     module.configure(update={"from": ""}, download={"from": "updates"})
     updates = ftpd.root / "updates"
