@@ -2,6 +2,7 @@
 
 import ubinascii
 import uhashlib
+import uio
 import ujson
 import ustruct
 
@@ -48,21 +49,24 @@ def _is_same(a, b):
 
 
 def parse(raw, key):
-    """The checked manifest as a dict: version, files, pack, delete, settings, expires, devices, share. Raises ManifestError."""
+    """The checked manifest as a dict: version, files, pack, delete, settings, expires, devices, share. Raises ManifestError,
+    and MemoryError."""
     if len(raw) > MANIFEST_BYTES:
         raise ManifestError("a manifest of more than %d bytes" % MANIFEST_BYTES)
     end = raw.find(b"\n")
     if end < 0 or not raw.startswith(_MAGIC):
         raise ManifestError("it does not begin as a manifest does")
-    signature, body = raw[len(_MAGIC) : end].strip(), raw[end + 1 :]
-    if key:
+    signature = raw[len(_MAGIC) : end].strip()
+    if key:  # neither here nor below is the body copied: a heap with room for it once need not have it twice
         if signature == b"-":
             raise ManifestError("it is not signed, and update.key is set", advice="publish it with --key-file")
-        if not _is_same(signature, ubinascii.hexlify(hmac_sha256(key.encode(), body))):
+        if not _is_same(signature, ubinascii.hexlify(hmac_sha256(key.encode(), memoryview(raw)[end + 1 :]))):
             raise ManifestError("its signature is wrong", advice="is update.key the key that it was published with?")
+    stream = uio.BytesIO(raw)
+    stream.seek(end + 1)
     try:
-        data = ujson.loads(body.decode())
-    except (ValueError, RuntimeError, MemoryError):  # the last two for brackets without end
+        data = ujson.load(stream)
+    except (ValueError, RuntimeError):  # the latter for brackets without end
         raise ManifestError("its JSON is broken: it was cut, or changed on the way")
     if not isinstance(data, dict):
         raise ManifestError("its JSON is no object")

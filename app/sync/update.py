@@ -60,6 +60,10 @@ class Updater:
                 self._report.park(UPDATE_KEY, seen)
                 return ""
             return self._take(manifest, stamp)
+        except MemoryError:
+            self._ftp.close()  # wherever it was
+            error = ManifestError("too little memory for so many files", advice="publish fewer at a time")
+            self._report.refused_update(name, UPDATE_KEY, seen, error)
         except Error as e:
             if not self._ftp.is_open():
                 raise
@@ -104,6 +108,7 @@ class Updater:
             raise
         ftp.finish()
         raw = b"".join(blocks)
+        blocks = None
         if len(raw) != size:
             raise IntegrityError("%d of %d bytes of the manifest arrived" % (len(raw), size), verb="RETR")
         return parse(raw, self._config["update.key"])

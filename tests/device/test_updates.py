@@ -11,6 +11,7 @@ from tools.publish.cli import publish
 
 RESTART = 75
 HEAP = "384k"  # its code is compiled while all the rest is loaded
+FULL_HEAP = "400k"  # for a manifest of the largest size; a module has 512k, and words half as long
 SITE = {"site/a.txt": b"a" * 3000, "site/b/c.txt": b"c\n" * 900, "site/empty": b"", "big.bin": bytes(range(256)) * 300}
 KEY = "a secret of the fleet"
 NOW_S = 1_790_000_000
@@ -115,6 +116,35 @@ def test_of_a_pack_only_what_is_needed_is_fetched(module, ftpd, publisher, chang
     packs = [name for name in ftpd.arguments("RETR") if "pack-" in name]
     assert len(packs) == len(offsets)
     assert ftpd.arguments("REST") == [str(4096 * offset) for offset in offsets if offset]
+
+
+MANY = {f"site/{number % 5}/file-{number:03}.txt": b"%d" % number * 100 for number in range(120)}
+
+
+@pytest.mark.parametrize("is_field", [False, True], ids=["source", "compiled"])
+def test_as_many_files_as_a_manifest_holds(module, publisher, is_field):
+    if is_field:
+        module.compile()
+    module.heap = FULL_HEAP
+    publisher(MANY)
+    assert 15_000 < (publisher.target / "manifest").stat().st_size
+    module.sync(2)
+    assert module.files() == MANY
+    assert module.state_files() == ["ledger"]
+
+
+@pytest.mark.parametrize("heap", ["304k", "336k", "368k"])
+def test_an_update_for_which_there_is_too_little_memory_is_refused_and_all_else_goes_on(module, ftpd, publisher, heap):
+    module.compile()
+    module.heap = heap
+    publisher(MANY)
+    module.put("out/a", b"a")
+    boot = module.boot(3)
+    assert boot.status == 0
+    assert "too little memory" in boot.skipped["updates/manifest"], boot.text
+    assert boot.cycles[-1]["ok"], boot.text
+    assert module.files() == {"out/a": b"a"}
+    assert ftpd.files(DEVICE) == {"a": b"a"}
 
 
 def test_an_update_is_not_sent_back(module, ftpd, publisher):
