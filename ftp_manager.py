@@ -93,6 +93,7 @@ class FtpManager:
         self._session = None
         self._uploader = None
         self._leftovers = {}  # number of a server -> temp names of batches that were cut there
+        self._legs = []  # of the outbox, those that are still to come
         self._found = None  # generator of Uploads while a scan is under way
         self._batch = []
         self._is_recovered = False
@@ -299,9 +300,7 @@ class FtpManager:
             apply,
             self._check_settings,
         )
-        version = updater.run()
-        if version:
-            self.restart_reason = "version %d is in place" % version
+        self.restart_reason = updater.run() or self.restart_reason
 
     # --- the machine
 
@@ -402,7 +401,7 @@ class FtpManager:
             advice = "set device.id, or restart the module"
             raise LinkError("the modem does not tell its IMEI", step="link", advice=advice)
         self._choose_server()
-        self._found = self._outbox.uploads()
+        self._legs = self._outbox.legs()
         self._outbox.is_all_seen = True
         self._ledger.watch()
         return "up"
@@ -460,7 +459,9 @@ class FtpManager:
 
     def _do_scan(self):
         self._batch = []
-        for upload in self._found:
+        if not self._found and self._legs and self._legs[0][0] == "whole":
+            self._found = self._outbox.uploads(self._legs.pop(0)[1])
+        for upload in self._found or ():
             self._batch.append(upload)
             if len(self._batch) == BATCH:
                 break
@@ -509,18 +510,23 @@ class FtpManager:
         if self._found:
             return "more"
         self._uploader.finish()
-        self._send_others()
+        while self._legs:
+            if self._legs[0][0] == "whole":
+                return "more"
+            mode, rules = self._legs.pop(0)
+            for rule in rules:
+                self._send_other(mode, rule)
+        self._outbox.end_walk()
         return "sent"
 
-    def _send_others(self):
+    def _send_other(self, mode, rule):
         """Files that do not travel whole and one by one. The code for it is loaded where a rule wants it."""
-        outbox = self._outbox
-        ports = (self._session, self._files, self._ledger, self._report, self._buffer, self._folders, outbox)
-        for rule in outbox.rules("append"):
+        ports = (self._session, self._files, self._ledger, self._report, self._buffer, self._folders, self._outbox)
+        if mode == "append":
             from app.sync.append import Appender
 
             Appender(*ports).run(rule)
-        for rule in outbox.rules("batch"):
+        else:
             from app.sync.batch import Batcher
 
             leftovers = self._leftovers.setdefault(self._ledger.server, [])

@@ -8,7 +8,7 @@ from app.pace import parse_window
 from app.sync.names import PASSING, STABLE
 from app.sync.names import parse as parse_template
 from app.sync.records import server_mark
-from app.sync.rules import mount_of
+from app.sync.rules import is_protected, mount_of
 
 # key, type, default, limits, unit, help. Limits: (low, high) for int, (min, max) length in bytes for text, path, secret and list;
 # the allowed values for choice. A key that starts with "upload." belongs to each upload rule, one with "server." to each server.
@@ -463,7 +463,7 @@ def check_all(data):
         _check_twins(config["servers"], problems)
         verify = "none" if [True for server in config["servers"] if server["verify"] == "none"] else "size"
         for i, rule in enumerate(config["upload"]):
-            problem = _why_odd(rule, verify)
+            problem = _why_odd(rule, verify) or _why_never(rule, config["upload"])
             if problem:
                 problems.append("upload%s.%s" % ("[%d]" % i if isinstance(data.get("upload"), list) else "", problem))
         problem = _why_no_status(config["status.to"], verify)
@@ -519,6 +519,16 @@ def _why_odd(rule, verify):
         if mount_of(rule["move_to"]) != mount_of(rule["from"]):
             return "move_to: must lie on the same mount as `from` (%s): files are renamed" % mount_of(rule["from"])
     return None
+
+
+def _why_never(rule, rules):
+    """None, or why nothing of an upload rule would ever be sent."""
+    top = rule["from"].rstrip("/") + "/"
+    for other in rules:
+        away = other["move_to"] if other["from"] and other["after"] == "move" else ""
+        if away and top.startswith(away.rstrip("/") + "/"):
+            return "from: lies in move_to (%s), from where nothing is sent" % away
+    return "from: is protected, nothing of it is ever sent" if is_protected(top) else None
 
 
 def _line_of_fault(raw, error):

@@ -7,8 +7,8 @@ from app.errors import HALT, PARK, ConnectionClosed, Error, IntegrityError, Perm
 from app.proto.parse import parse_fact_size, parse_facts, parse_size
 from app.sync.item import CONFLICT, SKIP, plan_download
 from app.sync.records import CANCEL, GET_DONE, GET_INTENT, get_key, version_stamp
-from app.sync.staging import settle, staged_path
-from app.sync.rules import TEMP_SUFFIX, is_protected, why_too_long, why_unsafe
+from app.sync.staging import clear_staged, settle, staged_path
+from app.sync.rules import TEMP_SUFFIX, is_protected, mount_of, why_too_long, why_unsafe
 
 BATCH = 32  # entries of a remote folder held at once; the folder is listed again for the next ones
 DEPTH = 8
@@ -158,7 +158,7 @@ class Downloader:
         error = None
         for _ in range(TRIES):
             try:
-                self._fits(entry.size, path)
+                self._fits(entry, path)
                 digest = self._receive(entry, name, path)
                 self._put_in_place(entry, path, key, digest)
                 self._report.fetched(name, path, entry.size)
@@ -184,11 +184,15 @@ class Downloader:
             error.action = PARK
         self._report.failed("down", name, key, entry.stamp, error)
 
-    def _fits(self, size, path):
-        """StorageError if the file and the reserve do not fit; the old copy stays until the new one is complete."""
-        need = self._files.blocks_for(size) + self._reserve_blocks
+    def _fits(self, entry, path):
+        """StorageError if what is missing of the file and the reserve do not fit; the old copy stays until the new one is complete."""
+        files = self._files
+        staged = staged_path(path, entry.stamp)
+        need = files.blocks_for(entry.size) - files.blocks_for(files.size(staged) or 0) + self._reserve_blocks
         if self._free_blocks is None or need > self._free_blocks:
-            self._free_blocks = self._files.free_blocks(path)
+            self._free_blocks = files.free_blocks(path)
+        if need > self._free_blocks and clear_staged(files, mount_of(path), (staged,)):
+            self._free_blocks = files.free_blocks(path)
         if need > self._free_blocks:
             raise StorageError(
                 "needs %d blocks of flash with the reserve, %d are free" % (need, self._free_blocks),

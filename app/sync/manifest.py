@@ -2,6 +2,7 @@
 
 import ubinascii
 import uhashlib
+import uio
 import ujson
 import ustruct
 
@@ -12,6 +13,12 @@ MANIFEST_BYTES = 16384
 _MAGIC = b"FERRY1 "
 _VERSION_MAX = 0x7FFFFFFF
 _SIZE_MAX = 0x7FFFFFFF
+# What a way back needs -> what has to come where it is deleted.
+_VITAL = {
+    "/usr/main.py": "",
+    "/usr/app/apply.py": "/usr/app/apply.mpy",
+    "/usr/app/apply.mpy": "/usr/app/apply.py",
+}
 
 
 class ManifestError(Error):
@@ -42,21 +49,24 @@ def _is_same(a, b):
 
 
 def parse(raw, key):
-    """The checked manifest as a dict: version, files, pack, delete, settings, expires, devices, share. Raises ManifestError."""
+    """The checked manifest as a dict: version, files, pack, delete, settings, expires, devices, share. Raises ManifestError,
+    and MemoryError."""
     if len(raw) > MANIFEST_BYTES:
         raise ManifestError("a manifest of more than %d bytes" % MANIFEST_BYTES)
     end = raw.find(b"\n")
     if end < 0 or not raw.startswith(_MAGIC):
         raise ManifestError("it does not begin as a manifest does")
-    signature, body = raw[len(_MAGIC) : end].strip(), raw[end + 1 :]
-    if key:
+    signature = raw[len(_MAGIC) : end].strip()
+    if key:  # neither here nor below is the body copied: a heap with room for it once need not have it twice
         if signature == b"-":
             raise ManifestError("it is not signed, and update.key is set", advice="publish it with --key-file")
-        if not _is_same(signature, ubinascii.hexlify(hmac_sha256(key.encode(), body))):
+        if not _is_same(signature, ubinascii.hexlify(hmac_sha256(key.encode(), memoryview(raw)[end + 1 :]))):
             raise ManifestError("its signature is wrong", advice="is update.key the key that it was published with?")
+    stream = uio.BytesIO(raw)
+    stream.seek(end + 1)
     try:
-        data = ujson.loads(body.decode())
-    except (ValueError, RuntimeError, MemoryError):  # the last two for brackets without end
+        data = ujson.load(stream)
+    except (ValueError, RuntimeError):  # the latter for brackets without end
         raise ManifestError("its JSON is broken: it was cut, or changed on the way")
     if not isinstance(data, dict):
         raise ManifestError("its JSON is no object")
@@ -93,7 +103,15 @@ def _checked(data):
         _check_file(entry, pack)
         _check_path(entry["path"], seen)
     for path in _texts(data, "delete"):
+        if path in _VITAL and _VITAL[path] not in seen:
+            raise ManifestError("%s: nothing would start without it" % path)
         _check_path(path, seen)
+    for path in seen:
+        at = path.rfind("/")
+        while at > 0:
+            if path[:at] in seen:
+                raise ManifestError("%s: it cannot be a file and a folder" % path[:at])
+            at = path.rfind("/", 0, at)
     settings = data.get("settings", {})
     if not isinstance(settings, dict):
         raise ManifestError("settings is no object")
@@ -141,7 +159,9 @@ def _check_path(path, seen):
 
 def why_not_here(manifest, device, seconds):
     """None, or why an intact manifest is not for this module now. `seconds` since 1970, or None."""
-    if manifest["expires"] and seconds is not None and seconds > manifest["expires"]:
+    if manifest["expires"] and seconds is None:
+        return "it may have expired: the clock is not set"
+    if manifest["expires"] and seconds > manifest["expires"]:
         return "it has expired"
     if manifest["devices"] and not [True for pattern in manifest["devices"] if matches(pattern, device)]:
         return "it is for other devices"

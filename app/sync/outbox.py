@@ -10,6 +10,7 @@ from app.sync.folders import walk
 from app.sync.staging import settle
 
 SETTLING = 64  # files that are watched until they stand still
+_MODES = ("whole", "append", "batch")  # of rules with the same priority they go in this order
 LEFT = 8  # temp names on each other server that are remembered
 
 
@@ -41,8 +42,10 @@ class Outbox:
     says why a file has to wait, or ""."""
 
     def __init__(self, rules, files, ledger, report, clock, buffer, why_wait):
-        self._rules = sorted(rules, key=lambda rule: -rule["priority"])
-        self._away = [rule["move_to"].rstrip("/") + "/" for rule in rules if rule["from"] and rule["after"] == "move"]
+        rules = [rule for rule in rules if rule["from"]]
+        # MicroPython's sorted() changes the order of equals.
+        self._rules = sorted(rules, key=lambda rule: (-rule["priority"], _MODES.index(rule["mode"]), rules.index(rule)))
+        self._away = [rule["move_to"].rstrip("/") + "/" for rule in rules if rule["after"] == "move"]
         self._files = files
         self._ledger = ledger
         self._report = report
@@ -64,8 +67,17 @@ class Outbox:
         self._settling = before._settling
         self._walks = before._walks
 
+    def legs(self):
+        """[(mode, rules)]: what goes one behind the other, by priority."""
+        found = []
+        for rule in self._rules:
+            if not found or found[-1][0] != rule["mode"]:
+                found.append((rule["mode"], []))
+            found[-1][1].append(rule)
+        return found
+
     def rules(self, mode):
-        return [rule for rule in self._rules if rule["from"] and rule["mode"] == mode]
+        return [rule for rule in self._rules if rule["mode"] == mode]
 
     def files_of(self, rule, is_reverse=None):
         """Yield (path, size in bytes, path below `from`) of every file that a rule selects, in its order or in that of names."""
@@ -91,9 +103,9 @@ class Outbox:
                 return True
         return False
 
-    def uploads(self):
-        """Yield an Upload for every file that has to go as a whole."""
-        for rule in self.rules("whole"):
+    def uploads(self, rules):
+        """Yield an Upload for every file of these rules that has to go as a whole."""
+        for rule in rules:
             budget = _Budget(rule)
             for path, size, relative in self.files_of(rule):
                 upload = self._consider(rule, path, size, relative, budget)
@@ -102,7 +114,6 @@ class Outbox:
                     break
                 if upload:
                     yield upload
-        self._forget_settling()
 
     def target(self, rule, relative):
         """(template in pieces, values that are the same at every try, path on the server with the passing ones in braces)."""
@@ -131,8 +142,6 @@ class Outbox:
         Contents are not read: a file that was rewritten with the same size is seen by the next cycle only."""
         count = total = 0
         for rule in self._rules:
-            if not rule["from"]:
-                continue
             for path, found, relative in self.files_of(rule):
                 remote = self.target(rule, relative)[2]
                 is_log = rule["mode"] == "append"
@@ -240,8 +249,8 @@ class Outbox:
         self._report.waiting(path, "it is watched until it stands still")
         return False
 
-    def _forget_settling(self):
-        """Files that are gone, or in step, make room for others."""
+    def end_walk(self):
+        """All rules were walked: files that are gone, or in step, need not be watched any more."""
         for path in [path for path in self._settling if self._settling[path][2] != self._walks]:
             del self._settling[path]
         self._walks += 1
@@ -269,7 +278,7 @@ class Outbox:
     def trim(self):
         """Keep the folders of what was sent and moved within their limits; the first by name go first."""
         for rule in self._rules:
-            if rule["after"] == "move" and rule["from"] and (rule["move_files"] or rule["move_bytes"]):
+            if rule["after"] == "move" and (rule["move_files"] or rule["move_bytes"]):
                 self._trim(rule)
 
     def _trim(self, rule):
@@ -309,7 +318,7 @@ class Outbox:
             return False
         for rule in self._rules:
             top = rule["from"].rstrip("/") + "/"
-            if not rule["from"] or not path.startswith(top):
+            if not path.startswith(top):
                 continue
             relative = path[len(top) :]
             if not is_selected(relative, rule["include"], rule["exclude"]):

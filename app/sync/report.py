@@ -231,7 +231,7 @@ class Report:
     def no_folder(self, folder, error):
         if folder not in self._said and len(self._said) < PARKED:
             self._said.add(folder)
-            self._log.info("no folder %s on the server: %s", folder, error.text())
+            self._log.info("%s is not on the server: %s", folder, error.text())
 
     # --- parked files
 

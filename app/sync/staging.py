@@ -36,18 +36,21 @@ def settle(files, ledger, path, size, digest):
     return ledger.find(key), False
 
 
-def clear_staged(files, mount):
-    """Remove what is left in the state folder of a mount when everything was fetched: partials of versions that are gone."""
+def clear_staged(files, mount, keep=()):
+    """Remove what is staged on a mount, but for the paths in `keep`: partials of versions that are gone. True if there were any."""
     folder = mount + "/" + STATE_FOLDER
     after = ""
+    found = False
     while True:
         batch = files.entries(folder, after, _NAMES)
         for name, is_folder, _ in batch:
             after = name
-            if not is_folder and name.endswith(TEMP_SUFFIX):
-                files.remove(folder + "/" + name)
+            path = folder + "/" + name
+            if not is_folder and name.endswith(TEMP_SUFFIX) and path not in keep:
+                files.remove(path)
+                found = True
         if len(batch) < _NAMES:
-            return
+            return found
 
 
 def make_room(files, mount, low_blocks, candidates, report):

@@ -6,7 +6,7 @@ import uhashlib
 import ustruct
 
 from app.errors import PARK, ConfigError, Error, IntegrityError, PermReply, StorageError
-from app.proto.parse import parse_size
+from app.proto.parse import error_for, parse_size
 from app.sync.manifest import MANIFEST_BYTES, ManifestError, mounts_of, parse, why_not_here
 from app.sync.records import GET_DONE, GET_INTENT, UPDATE, UPDATE_KEY, Entry, get_key, version_stamp
 from app.sync.rules import STATE_FOLDER, is_own_code, mount_of
@@ -15,6 +15,8 @@ from app.sync.staging import clear_staged, staged_path
 TRIES = 2  # of a file whose digest comes out wrong
 GAP_BYTES = 16384  # of a pack that are read for nothing rather than asking again: three round trips cost as much
 CONFIG = "/usr/config.json"
+_FOLDER_BLOCKS = 2
+_IN_PLACE = "version %d is in place"
 
 
 class _Enough(Exception):
@@ -38,27 +40,44 @@ class Updater:
         self._folder = config["update.from"].rstrip("/")
 
     def run(self):
-        """Take what is new. Returns the version if the module has to be restarted for it, else 0.
+        """Take what is new. Returns why the module has to be restarted for it, or "".
 
         Raises what ends the session; what is wrong with the update goes to the report, and nothing was changed by it."""
+        journal = self._apply.read(self._apply.JOURNAL)
+        if journal:
+            return self._finish(journal)
         name = self._folder + "/manifest"
         stamp, size = self._look(name)
         entry = self._ledger.find(UPDATE_KEY)
-        if stamp is None or (entry and entry.stamp == stamp) or self._report.is_parked(UPDATE_KEY, stamp):
-            return 0
+        seen = (stamp, self._seconds is None)  # when the clock has been set it is looked at again
+        if stamp is None or (entry and entry.stamp == stamp) or self._report.is_parked(UPDATE_KEY, seen):
+            return ""
         try:
             manifest = self._read(name, size)
             reason = self._why_not(manifest, entry.size if entry else 0)
             if reason:
                 self._report.update(manifest["version"], reason)
-                self._report.park(UPDATE_KEY, stamp)
-                return 0
+                self._report.park(UPDATE_KEY, seen)
+                return ""
             return self._take(manifest, stamp)
+        except MemoryError:
+            self._ftp.close()  # wherever it was
+            error = ManifestError("too little memory for so many files", advice="publish fewer at a time")
+            self._report.refused_update(name, UPDATE_KEY, seen, error)
         except Error as e:
             if not self._ftp.is_open():
                 raise
-            self._report.refused_update(name, UPDATE_KEY, stamp, e)
-        return 0
+            self._report.refused_update(name, UPDATE_KEY, seen, e)
+        return ""
+
+    def _finish(self, journal):
+        """A set that was begun, and that the boot could not finish: planned anew it would lose what it has replaced already."""
+        try:
+            self._apply.run(journal)
+        except OSError as e:
+            self._report.trouble(_stuck(e))
+            return ""
+        return _IN_PLACE % journal["version"]
 
     # --- the manifest
 
@@ -69,6 +88,7 @@ class Updater:
         code, size = ftp.reply()
         mark_code, mark = ftp.reply()
         if code != 213:
+            self._report.no_folder(name, error_for(code, size, "SIZE"))
             return None, 0
         size = parse_size(size)
         mark = mark[4:] if mark_code == 213 else ""
@@ -88,6 +108,7 @@ class Updater:
             raise
         ftp.finish()
         raw = b"".join(blocks)
+        blocks = None
         if len(raw) != size:
             raise IntegrityError("%d of %d bytes of the manifest arrived" % (len(raw), size), verb="RETR")
         return parse(raw, self._config["update.key"])
@@ -120,15 +141,20 @@ class Updater:
         reason = self._outbox.why_wait(sum([entry["size"] for entry in missing]))
         if reason:
             self._report.update(version, "it waits: " + reason)
-            return 0
-        self._check_room(wanted, missing, len(text))
+            return ""
+        own = [entry for entry in wanted if is_own_code(entry["path"])]
+        own += [path for path in manifest["delete"] if is_own_code(path) and self._files.size(path) is not None]
+        is_trial = bool(text or own)
+        self._check_room(wanted, missing, len(text), is_trial)
         self._fetch(manifest["pack"], [entry for entry in missing if "at" in entry])
         for entry in missing:
             if "at" not in entry:
                 self._fetch(None, [entry])
+        if missing:  # that takes long: what was changed here meanwhile must not be replaced
+            for entry in wanted:
+                self._is_in_place(entry)
         removed = [path for path in manifest["delete"] if self._may_remove(path)]
         moves = [[_staged(entry), entry["path"], ""] for entry in wanted] + [["", path, ""] for path in removed]
-        is_trial = bool(text) or bool([move for move in moves if is_own_code(move[1])])
         if text:
             staged = self._apply.FOLDER + "config.part"
             self._files.replace(staged, text)
@@ -140,13 +166,13 @@ class Updater:
         # Until the set is in place the old files are the ones that came from the server, from then on the new ones.
         self._ledger.write(self._records(wanted, GET_INTENT))
         if moves and not self._begin(version, moves, is_trial):
-            return version  # the boot goes on with it, and the next cycle finds everything in place
+            return "version %d is to be put in place" % version  # by the boot; the next cycle finds everything there
         self._ledger.write(self._records(manifest["files"], GET_DONE))
         self._ledger.write([Entry(UPDATE, UPDATE_KEY, version, b"", stamp)])
         for mount in mounts_of(manifest):
             clear_staged(self._files, mount)
         self._report.updated(version, len(wanted), len(removed))
-        return version if is_trial else 0
+        return _IN_PLACE % version if is_trial else ""
 
     def _begin(self, version, moves, is_trial):
         """False if it stopped behind the point of no return."""
@@ -156,7 +182,7 @@ class Updater:
         try:
             self._apply.begin(journal)
         except OSError as e:
-            error = StorageError("the update could not be put in place: %s" % e, step="apply")
+            error = _stuck(e)
             if self._files.size(self._apply.JOURNAL) is None:
                 raise error
             self._report.trouble(error)
@@ -210,27 +236,47 @@ class Updater:
         self._report.skipped("down", path, "the update wants it deleted, but it did not come from the server as it is")
         return False
 
-    def _check_room(self, wanted, missing, more_bytes):
+    def _check_room(self, wanted, missing, more_bytes, is_trial):
         """The old files stay until the whole set lies ready; of what is copied aside there are two for a while."""
-        need = {}
-        for entry in wanted:
-            if entry["path"].rsplit("/", 1)[0] in self._apply.VITAL:
-                size = self._files.size(entry["path"]) or 0
-                need["/usr"] = need.get("/usr", self._config["storage.reserve_blocks"]) + self._files.blocks_for(size)
-        for entry in missing:
-            mount = mount_of(entry["path"])
-            held = self._files.size(_staged(entry)) or 0
-            blocks = self._files.blocks_for(entry["size"]) - self._files.blocks_for(held)
+        files, need = self._files, {}
+
+        def add(path, blocks):
+            mount = mount_of(path)
             need[mount] = need.get(mount, self._config["storage.reserve_blocks"]) + blocks
+
+        for folder in self._missing_folders(wanted):
+            add(folder, _FOLDER_BLOCKS)
+        for entry in wanted:
+            path = entry["path"]
+            if is_trial and path.rsplit("/", 1)[0] in self._apply.VITAL:
+                add(path, files.blocks_for(files.size(path) or 0))
+        for entry in missing:
+            held = files.size(_staged(entry)) or 0
+            add(entry["path"], files.blocks_for(entry["size"]) - files.blocks_for(held))
         if more_bytes:
-            need["/usr"] = need.get("/usr", self._config["storage.reserve_blocks"]) + 2 * self._files.blocks_for(
-                more_bytes
-            )
+            add(CONFIG, 2 * files.blocks_for(more_bytes))
         for mount in need:
-            free = self._files.free_blocks(mount)
+            free = files.free_blocks(mount)
+            if need[mount] > free and clear_staged(files, mount, [_staged(entry) for entry in wanted]):
+                free = files.free_blocks(mount)
             if need[mount] > free:
                 what = "the update needs %d blocks on %s with the reserve, %d are free" % (need[mount], mount, free)
                 raise StorageError(what, step="space", code=28)
+
+    def _missing_folders(self, wanted):
+        """Folders to be made. One that cannot be, because a file has its name, would be met behind the point of no return."""
+        found = []
+        for entry in wanted:
+            at = entry["path"].find("/", 1)
+            while at > 0:
+                folder = entry["path"][:at]
+                size = self._files.size(folder)
+                if size is None and folder not in found:
+                    found.append(folder)
+                elif size is not None and size >= 0:
+                    raise ManifestError("%s: a file is where a folder would have to be" % folder)
+                at = entry["path"].find("/", at + 1)
+        return found
 
     # --- bytes
 
@@ -241,7 +287,7 @@ class Updater:
         while entries:
             run = _first_run(entries, self._held) if pack else entries[:1]
             name = pack["name"] if pack else "files/" + run[0]["sha256"]
-            bad = self._receive(self._folder + "/" + name, run)
+            bad = self._receive(self._folder + "/" + name, run, (pack or run[0])["size"])
             if not bad:
                 entries = entries[len(run) :]
                 continue
@@ -257,13 +303,13 @@ class Updater:
         held = self._files.size(_staged(entry)) or 0
         return held if held < entry["size"] else 0
 
-    def _receive(self, name, run):
-        """One transfer; returns the first entry that came wrong, or None."""
+    def _receive(self, name, run, size):
+        """One transfer, of a file of `size` bytes on the server; returns the first entry that came wrong, or None."""
         ftp = self._ftp
         self._files.make_folders(_staged(run[0]).rsplit("/", 1)[0])
         start = run[0].get("at", 0) + self._held(run[0])
         last = run[-1].get("at", 0) + run[-1]["size"]
-        splitter = _Splitter(self._files, self._buffer, run, start, self._held(run[0]))
+        splitter = _Splitter(self._files, self._buffer, run, start, self._held(run[0]), size)
         self._report.file("down", name, last - start)
         try:
             ftp.post_transfer([], "RETR " + name, start)
@@ -282,6 +328,10 @@ class Updater:
         finally:
             splitter.close()
         return splitter.bad
+
+
+def _stuck(error):
+    return StorageError("the update could not be put in place: %s" % error, step="apply")
 
 
 def _stamp(entry):
@@ -305,14 +355,16 @@ def _first_run(entries, held):
 
 
 class _Splitter:
-    """Cuts what comes out of a pack into its files. `run`: entries by offset; the first is gone on with behind `held` bytes."""
+    """Cuts what comes out of a pack of `size` bytes into its files. `run`: entries by offset; the first is gone on with behind
+    `held` bytes."""
 
-    def __init__(self, files, buffer, run, start, held):
+    def __init__(self, files, buffer, run, start, held, size):
         self._files = files
         self._buffer = buffer
         self._run = run
         self._next = 0
         self._held = held
+        self._size = size
         self._writer = None
         self._digest = None
         self.at = start  # offset in the file on the server
@@ -340,9 +392,9 @@ class _Splitter:
             if self.at < begin + entry["size"]:
                 return
             self._finish(entry)
-        if self._next == len(self._run):
-            raise _Enough()
         self.at += len(block) - done
+        if self._next == len(self._run) and self.at != self._size:  # at its end it ends by itself
+            raise _Enough()
 
     def _open(self, entry, offset):
         staged = _staged(entry)

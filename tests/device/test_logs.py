@@ -49,7 +49,11 @@ def test_a_line_without_its_end_goes_where_it_is_asked_for(log, ferry, ftpd):
     assert there(ftpd) == {"data.csv": LINES[:2001]}
 
 
-@pytest.mark.parametrize("new", [LINES[7:3000], b"other;1\n", LINES[:900] + b"changed\n" + LINES[908:]])
+@pytest.mark.parametrize(
+    "new",
+    [LINES[7:3000], b"other;1\n", LINES[:900] + b"changed\n" + LINES[908:], LINES[:2000].replace(b";", b","), LINES[:1500]],
+    ids=["begun anew", "shorter", "rewritten and longer", "rewritten in its size", "cut short"],
+)
 def test_a_log_that_was_rotated_or_rewritten_begins_a_new_file(log, ftpd, new):
     log(2000)
     log(len(new), new)
@@ -116,6 +120,35 @@ def test_a_server_with_neither_appe_nor_rest_loses_nothing_of_what_it_had(log, f
     log(1000)
     log(2000, sync=ferry.boot)
     assert there(ftpd)["data.csv"] == whole_lines(1000)
+
+
+def test_a_log_that_was_emptied_begins_a_new_file_when_there_is_something_in_it(log, ftpd):
+    log(2000)
+    log(0)
+    assert there(ftpd) == {"data.csv": whole_lines(2000)}
+    log(8, b"new;one\n")
+    assert there(ftpd) == {"data.csv": whole_lines(2000), "data-1.csv": b"new;one\n"}
+
+
+def test_without_its_ledger_the_log_goes_to_a_file_that_is_not_there_yet(log, ferry, ftpd):
+    log(2000)
+    log(9, b"rotated;\n")
+    ferry.remove(".ferry/ledger")
+    more = b"rotated;\nmore;\n"
+    log(len(more), more, sync=lambda: ferry.sync(3))
+    assert there(ftpd) == {"data.csv": whole_lines(2000), "data-1.csv": b"rotated;\n", "data-2.csv": more}
+
+
+def test_a_log_is_named_once_and_for_all(log, ferry, ftpd):
+    """Its date is that of the first bytes; a rotated one gets the date of its own."""
+    ferry.configure(upload={"from": "/usr/logs", "to": "{device}/{date}/{name}", "mode": "append"})
+    log(1000, sync=lambda: ferry.sync(epoch_s=0))
+    assert there(ftpd) == {}
+    log(1000, sync=lambda: ferry.sync(epoch_s=1_790_000_000))
+    log(2000, sync=lambda: ferry.sync(epoch_s=1_790_000_000 + 86_400))
+    assert there(ftpd) == {"2026-09-21/data.csv": whole_lines(2000)}
+    log(8, b"new;one\n", sync=lambda: ferry.sync(epoch_s=1_790_000_000 + 86_400))
+    assert there(ftpd) == {"2026-09-21/data.csv": whole_lines(2000), "2026-09-22/data-1.csv": b"new;one\n"}
 
 
 def test_several_logs_share_the_flights(log, ferry, ftpd):

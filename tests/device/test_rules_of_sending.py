@@ -404,3 +404,53 @@ def test_each_rule_has_its_own_settings(data, ftpd):
     assert sorted(ftpd.files(DEVICE)) == ["00000001-c.jpg", "logs/a.log", "one"]
     assert sorted(data.files()) == ["big/four", "big/one", "logs/b.txt", "old/c.jpg"]
     assert list(boot.skipped) == ["/usr/big/four"]
+
+
+# --- priority, whatever the mode
+
+MIXED = [
+    {"from": "/usr/photos", "to": "{device}/photos", "priority": 5},
+    {"from": "/usr/logs", "to": "{device}/logs", "mode": "append", "priority": 9},
+    {"from": "/usr/late", "to": "{device}/late", "priority": 0},
+    {"from": "/usr/out", "to": "{device}/out", "mode": "batch", "priority": 2},
+]
+MIXED_FILES = {"photos/a": BIG, "logs/b": b"line\n", "late/c": b"c", "out/d": b"d"}
+
+
+@pytest.fixture
+def mixed(data):
+    data.configure(upload=MIXED)
+    for name, content in MIXED_FILES.items():
+        data.put(name, content)
+    return data
+
+
+def test_priority_counts_over_logs_batches_and_whole_files(mixed, ftpd):
+    assert sent(mixed.sync(2)) == [["b", "a", "d", "c"], []]
+    mixed.put("late/c", b"new")
+    assert sent(mixed.sync()) == [["c"]]
+
+
+def test_a_log_that_has_priority_goes_although_a_photo_never_gets_through(mixed, ftpd):
+    ftpd.on_data = lambda direction, total: KILL if total >= 100_000 else None
+    mixed.boot()
+    assert ftpd.files(DEVICE)["logs/b"] == b"line\n"
+
+
+def test_of_rules_with_one_priority_whole_files_go_first(mixed):
+    mixed.configure(upload=[dict(rule, priority=5) for rule in MIXED])
+    assert sent(mixed.sync()) == [["a", "c", "b", "d"]]
+
+
+def test_files_of_a_batch_stand_still_first(data, ftpd):
+    data.configure(upload={"mode": "batch", "settle_s": 15, "max_bytes": 100})
+    data.put("data/done", b"done")
+    data.put("data/large", b"x" * 101)
+    data.put("data/log", b"0")
+    boot = data.sync(7, before=on_event_hook("""
+if kind == "cycle" and data[0]["number"] <= 3:
+    with open("/usr/data/log", "w") as log:
+        log.write("x" * data[0]["number"])
+"""))
+    assert [cycle for cycle in sent(boot) if cycle] == [["done"], ["log"]]
+    assert list(boot.skipped) == ["/usr/data/large"]

@@ -2,8 +2,10 @@
 import pytest
 
 from tests.device.ferry import DEVICE, on_event_hook
+from tests.device.ftpd import KILL
 
 RESERVE_BLOCKS = 4  # storage.reserve_blocks
+BODY = bytes(range(250)) * 400  # 25 blocks
 
 # Blocks that somebody else takes away as soon as some of the file has come.
 FILL_UP = on_event_hook(
@@ -99,3 +101,30 @@ def test_a_server_that_is_full_is_asked_again_later_and_loses_nothing(ferry, ftp
     ftpd.on_command = None
     ferry.sync()
     assert ftpd.files(DEVICE) == {"a.txt": b"new"}
+
+
+@pytest.fixture
+def cut_download(ferry, ftpd, small):
+    """A module whose flash has little more room than for a file of 100,000 bytes, of which 70,000 are there; -> its size."""
+    ferry.configure(upload={"from": ""})
+    ftpd.put("updates/big.bin", BODY)
+    limit = small(25)
+    ftpd.on_data = lambda moved, total: KILL if moved == "down" and total >= 70_000 else None
+    ferry.boot(flash_blocks=limit)
+    ftpd.on_data = None
+    ftpd.restart()
+    return limit
+
+
+def test_an_interrupted_file_goes_on_in_a_flash_that_it_fills(ferry, ftpd, cut_download):
+    before = ftpd.moved["down"]
+    ferry.sync(flash_blocks=cut_download)
+    assert ferry.files() == {"big.bin": BODY}
+    assert ftpd.moved["down"] - before < 50_000
+
+
+def test_what_is_left_of_a_version_that_is_gone_makes_room_for_the_next(ferry, ftpd, cut_download):
+    ftpd.put("updates/big.bin", BODY[::-1] + b"x")
+    ferry.sync(flash_blocks=cut_download)
+    assert ferry.files() == {"big.bin": BODY[::-1] + b"x"}
+    assert ferry.state_files() == ["ledger"]

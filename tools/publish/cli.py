@@ -48,7 +48,7 @@ Exit status: 0 published (or nothing to say against it, with --dry-run), 1 it di
     help="Number of this update; modules only go upwards. Default: one more than the last.",
 )
 @click.option("--key-file", type=click.Path(dir_okay=False), metavar="FILE", help="Sign with this key (HMAC-SHA256).")
-@click.option("--expires", metavar="DAYS|DATE", help="No module takes it after that, such as 30 or 2030-12-31 (UTC).")
+@click.option("--expires", metavar="DAYS|DATE", help="No module takes it later (UTC), or with its clock not set. Such as 30 or 2030-12-31.")
 @click.option(
     "--devices", multiple=True, metavar="PATTERN", help="Only for these device ids; * and ?. May be repeated."
 )

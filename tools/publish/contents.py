@@ -116,6 +116,9 @@ def ferry_contents(compile_to, root=ROOT):
     contents, twins = [], []
     for relative in device_files(root):
         path = f"/usr/{relative.as_posix()}"
+        # Also what goes as source: a main.py, or an app/apply.py, that does not compile could not be taken back.
+        if sizes.compiler():
+            _compile(root / relative, sizes.compile_mpy)
         source = squeezed((root / relative).read_text(encoding="utf-8")).encode()
         if relative.name == "main.py":
             contents.append(from_bytes(path, source))

@@ -4,12 +4,15 @@ import hmac
 import json
 from dataclasses import dataclass
 
+from app.sync.manifest import ManifestError
+from app.sync.manifest import parse as parse_on_module
 from tools.publish.contents import Refused, from_bytes
 
 NAME = "manifest"
 MOST_BYTES = 16_384
 MOST_VERSION = 2_147_483_647
 _MAGIC = b"FERRY1 "
+_SIZES = 64
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,18 @@ def encode(version, contents, pack, offsets, extras, key):
     if pack:
         parts["pack"] = {"name": pack.path, "size": pack.size}
     body = json.dumps({**parts, **extras}, ensure_ascii=False, separators=(",", ":")).encode()
+    # A module looks at size and time, and some servers tell no time, others whole seconds: let the size tell versions apart.
+    body += b" " * ((version - len(body)) % _SIZES)
     raw = _MAGIC + (_signature(body, key) if key else "-").encode() + b"\n" + body
     if len(raw) > MOST_BYTES:
         raise Refused(
             f"the manifest would have {len(raw):,} bytes, and a module reads at most {MOST_BYTES:,}: {len(files)} files are "
             "too many. Publish fewer files, or put those that belong together into one."
         )
+    try:
+        parse_on_module(raw, key.decode() if key else "")
+    except ManifestError as error:
+        raise Refused(f"no module would take this update: {error.text()}") from error
     return raw
 
 

@@ -22,6 +22,7 @@ class Plan:
     objects: dict  # {name on the server: Content}: all that the manifest names
     missing: dict  # those of them that are not there
     notes: list
+    extras: dict  # the optional parts of the manifest
 
     def changes(self):
         """[(what, path, bytes)] against the last manifest: new, changed, gone."""
@@ -59,6 +60,7 @@ def make(target, contents, version, extras, key, pack_below):
         )
     last, notes = _read_last(target, version)
     version = _next_version(last, version)
+    _check_folders(last, contents)
     pack, packed = manifest.make_pack(contents, pack_below)
     raw = manifest.encode(version, contents, pack, packed, extras, key)
     objects = {f"files/{content.sha256}": content for content in contents if content.path not in packed}
@@ -67,7 +69,7 @@ def make(target, contents, version, extras, key, pack_below):
     missing = {name: content for name, content in objects.items() if target.size(name) != content.size}
     content = from_bytes(manifest.NAME, raw)
     notes += _notes(last, extras, contents, key)
-    return Plan(version, last, content, contents, packed, pack, objects, missing, notes)
+    return Plan(version, last, content, contents, packed, pack, objects, missing, notes, extras)
 
 
 def _read_last(target, version):
@@ -98,6 +100,16 @@ def _next_version(last, version):
     if version is None and last.version == manifest.MOST_VERSION:
         raise Refused(f"the published version is {last.version}, the highest there is; use another folder as TARGET")
     return version or last.version + 1
+
+
+def _check_folders(last, contents):
+    """A file does not give way to a folder: a module takes a set of renames, in which nothing is there in two shapes."""
+    for path in last.files if last else ():
+        if any(content.path.startswith(path + "/") for content in contents):
+            raise Refused(
+                f"{path} is a file on the modules and would become a folder. Publish an update without that folder and with "
+                f"--delete {path} first."
+            )
 
 
 def _notes(last, extras, contents, key):

@@ -1,11 +1,19 @@
 # What a person, or a program, gets to see of publishing.
 import contextlib
 import json
+from datetime import datetime, timezone
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
+
+from tools import desktop
+from tools.printable import printable
+
+desktop.install()
+
+from app.sync.rules import is_own_code  # noqa: E402  (needs the module's names first)
 
 _STYLES = {"new": "green", "changed": "yellow", "gone": "red"}
 
@@ -25,6 +33,8 @@ class TextView:
         last = f"after {plan.last.version}" if plan.last else "the first"
         signed = "signed" if is_signed else "not signed"
         self._say(f"version {plan.version}, {last}; {plan.unchanged_count()} files unchanged; {signed}")
+        for text in _conditions(plan.extras):
+            self._say(text)
         verb = "would upload" if is_dry else "to upload"
         self._say(
             f"{verb}: {_count(plan.missing, 'object')} and the manifest of {plan.manifest.size:,} bytes, "
@@ -80,6 +90,7 @@ class JsonView:
             "last_version": plan.last.version if plan.last else None,
             "is_signed": is_signed,
             "is_dry_run": is_dry,
+            **{name: plan.extras.get(name) for name in ("share", "devices", "expires", "delete", "settings")},
             "target": str(target),
             "changes": [{"what": what, "path": path, "bytes": size} for what, path, size in plan.changes()],
             "unchanged_count": plan.unchanged_count(),
@@ -104,6 +115,24 @@ class JsonView:
 
     def end(self):
         click.echo(json.dumps(self._result, indent=2, ensure_ascii=False))
+
+
+def _conditions(extras):
+    """Who takes it, until when, and what it does beside bringing files: a line for each."""
+    if "share" in extras:
+        yield f"for {extras['share']} % of the modules"
+    if "devices" in extras:
+        yield f"for devices {', '.join(extras['devices'])}"
+    if "expires" in extras:
+        yield f"until {datetime.fromtimestamp(extras['expires'], timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    deletes = extras.get("delete", ())
+    for path in deletes:
+        if not is_own_code(path):
+            yield f"delete\t{printable(path)}"
+    if any(map(is_own_code, deletes)):
+        yield "delete\tFerry's code in its other form"
+    for key, value in extras.get("settings", {}).items():
+        yield f"set\t{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def _count(things, name):
