@@ -109,7 +109,8 @@ def test_the_same_files_the_folder_way_from_a_server_that_was_never_seen(ftpd, p
     budget = FILE_TRIPS * len(SITE) + FOLDER_TRIPS + 2 * (ftpd.name == "vsftpd")
     tell(f"{ftpd.name:10} the same at the first contact: {seen.round_trips} of {budget} round trips")
     assert seen.round_trips <= budget
-    assert seen.round_trips == boot.cycles[0]["round_trips"]
+    # The refusal of MLSD comes with the data connection or behind it: then Ferry has waited once more.
+    assert boot.cycles[0]["round_trips"] - seen.round_trips in (0, 1)
 
 
 def test_the_same_files_the_folder_way(ftpd, proxy, module, tell):
