@@ -47,7 +47,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     site = None
     server_version = "Ferry"
     sys_version = ""
-    protocol_version = "HTTP/1.1"
     timeout = _IDLE_S
 
     def do_GET(self):

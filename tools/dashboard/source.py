@@ -91,7 +91,10 @@ class FolderSource(_Source):
             )
             with open(handle, "rb") as stream:
                 found = os.fstat(handle)
-                modified, stamp = found.st_mtime, f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
+                modified, stamp = (
+                    found.st_mtime,
+                    f"{found.st_mtime_ns} {found.st_ctime_ns} {found.st_size} {found.st_ino}",
+                )
                 if not stat.S_ISREG(found.st_mode):
                     return File(name, None, "", problem="it is no regular file")
                 if self._is_known(name, stamp):
@@ -120,26 +123,28 @@ class FtpSource(_Source):
     def look(self, tell):
         with open_session(self._url, "--from") as (ftp, folder, _):
             _take_any_name(ftp)
-            folder = folder.encode().decode(ftp.encoding)
+            if folder:
+                ftp.cwd(
+                    folder.encode().decode(ftp.encoding)
+                )  # a folder that is not there is an error, and not an empty fleet
             ftp.voidcmd("TYPE I")
-            found = self._facts(ftp, folder) if self._has_facts else None
-            names = _wanted(self._names(ftp, folder) if found is None else found)
+            found = self._facts(ftp) if self._has_facts else None
+            names = _wanted(_names(ftp) if found is None else found)
             files = []
             for done, name in enumerate(names):
                 tell(done, len(names))
-                path = "/".join(part for part in (folder, name) if part)
-                size, modify = found[name] if found else self._ask(ftp, path)
-                file = self._read(ftp, _as_here(name), path, size, modify)
+                size, modify = _ask(ftp, name) if found is None else found[name]
+                file = self._read(ftp, name, size, modify)
                 if file:
                     files.append(file)
         return self._keep(files)
 
-    def _facts(self, ftp, folder):
+    def _facts(self, ftp):
         """{name: (size, modify)} in one transfer, by MLSD (RFC 3659); None where the server has no such command."""
         try:
             found = {
                 name: (_int(facts.get("size")), facts.get("modify", ""))
-                for name, facts in ftp.mlsd(folder)
+                for name, facts in ftp.mlsd()
                 if facts.get("type", "file") == "file"
             }
         except ftplib.error_perm as error:
@@ -150,44 +155,44 @@ class FtpSource(_Source):
         ftp.voidcmd("TYPE I")  # the listing leaves TYPE A behind
         return found
 
-    def _names(self, ftp, folder):
-        try:
-            found = ftp.nlst(folder)
-        except (ftplib.error_perm, ftplib.error_temp) as error:
-            if not str(error).startswith(("450", "550")):
-                raise
-            if folder:
-                ftp.cwd(folder)  # raises if it is not there; what some servers say of an empty folder is no error
-            found = []
-        ftp.voidcmd("TYPE I")
-        return [name.rpartition("/")[2] for name in found]
-
-    def _ask(self, ftp, path):
-        """(size, modify) of one file, None and "" where the server does not say."""
-        answers = []
-        for command in ("SIZE", "MDTM"):
-            try:
-                answers.append(ftp.sendcmd(f"{command} {path}").partition(" ")[2].strip())
-            except ftplib.error_perm:
-                answers.append("")
-        return _int(answers[0]), answers[1]
-
-    def _read(self, ftp, name, path, size, modify):
-        modified = parse_time(modify)
+    def _read(self, ftp, name, size, modify):
+        """None where the file is gone meanwhile."""
+        modified, here = parse_time(modify), _as_here(name)
         stamp = f"{modify} {size}" if modified is not None and size is not None else ""
-        if self._is_known(name, stamp):
-            return self._known[name]
+        if self._is_known(here, stamp):
+            return self._known[here]
         if size is not None and size > MOST_BYTES:
-            return File(name, modified, stamp, problem=too_large(size))
+            return File(here, modified, stamp, problem=too_large(size))
         try:
-            raw = _retrieve(ftp, path)
+            return File(here, modified, stamp, _retrieve(ftp, name))
         except (ftplib.error_perm, ftplib.error_temp) as error:
             if str(error).startswith("421"):
                 raise
-            if str(error).startswith("550") and not _is_there(ftp, path):
-                return None  # it went meanwhile
-            return File(name, modified, "", problem=f"the server does not give it: {clean(str(error))}")
-        return File(name, modified, stamp, raw)
+            if str(error).startswith("550") and size is not None and _ask(ftp, name)[0] is None:
+                return None
+            return File(here, modified, "", problem=f"the server does not give it: {clean(str(error))}")
+
+
+def _names(ftp):
+    try:
+        found = ftp.nlst()
+    except (ftplib.error_perm, ftplib.error_temp) as error:
+        if not str(error).startswith(("450", "550")):  # what some servers say of an empty folder
+            raise
+        found = []
+    ftp.voidcmd("TYPE I")
+    return [name.rpartition("/")[2] for name in found]
+
+
+def _ask(ftp, name):
+    """(size, modify) of one file, None and "" where the server does not say."""
+    answers = []
+    for command in ("SIZE", "MDTM"):
+        try:
+            answers.append(ftp.sendcmd(f"{command} {name}").partition(" ")[2].strip())
+        except ftplib.error_perm:
+            answers.append("")
+    return _int(answers[0]), answers[1]
 
 
 def _take_any_name(ftp):
@@ -201,17 +206,10 @@ def _as_here(name):
     return name.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
-def _is_there(ftp, path):
-    try:
-        return ftp.size(path) is not None
-    except ftplib.error_perm:
-        return False
-
-
-def _retrieve(ftp, path):
+def _retrieve(ftp, name):
     """The bytes, one more than are allowed at most. What the server says of a transfer that was enough for us is not asked."""
     raw = bytearray()
-    with ftp.transfercmd(f"RETR {path}") as data:
+    with ftp.transfercmd(f"RETR {name}") as data:
         while len(raw) <= MOST_BYTES:
             block = data.recv(_BLOCK_BYTES)
             if not block:

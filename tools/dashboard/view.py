@@ -176,7 +176,8 @@ def _facts(row):
         ("cycle", f"{told['cycle']}; {good}"),
         (
             "update",
-            f"{told['update']['version'] or 'none'}{'; ' + told['update']['note'] if told['update']['note'] else ''}",
+            f"{told['update']['version'] or 'none'}"
+            + (f" ({told['update']['note']})" if told["update"]["note"] else ""),
         ),
         ("free in /usr", "" if told["free_blocks"] is None else f"{told['free_blocks']} blocks of 4 KiB"),
         ("on the air today", "" if told["bytes_today"] is None else f"{told['bytes_today']:,} bytes"),

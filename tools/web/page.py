@@ -9,7 +9,10 @@ from markupsafe import Markup
 
 _HERE = Path(__file__).parent
 # style-src and script-src take no attribute such as style="" or onclick="", whoever wrote it.
-_POLICY = "default-src 'none'; img-src data:; script-src {script}; style-src {style}; connect-src {connect}; base-uri 'none'; form-action 'none'"
+_POLICY = (
+    "default-src 'none'; img-src data:; script-src {script}; style-src {style}; connect-src {connect}; "
+    "base-uri 'none'; form-action 'none'"
+)
 
 
 def environment(folder, **filters):

@@ -34,7 +34,7 @@
   const rows = () => [...by("rows").querySelectorAll(":scope > tr:not(.detail)")];
 
   function index() {
-    texts = new Map(rows().map((row) => [row, row.textContent.toLowerCase()]));
+    texts = new Map(rows().map((row) => [row, (row.textContent + " " + row.dataset.text).toLowerCase()]));
   }
 
   function fits(row) {
