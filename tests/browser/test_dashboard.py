@@ -245,8 +245,13 @@ CONTRAST = """() => {
   const part = (c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
   const light = ([r, g, b]) => 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
   const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
-  const ground = (element) => { for (; element; element = element.parentElement) {
-    const found = numbers(getComputedStyle(element).backgroundColor); if (found.length < 4 || found[3] > 0) return found; } return [255, 255, 255]; };
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const found = numbers(getComputedStyle(element).backgroundColor);
+      if (found.length < 4 || found[3] > 0) return found;
+    }
+    return [255, 255, 255];
+  };
   const result = {};
   const kinds = "h1, p, .tile b, .tile span, td, td span, small, th button, dt, dd, figcaption, li";
   for (const element of document.querySelectorAll(kinds)) {

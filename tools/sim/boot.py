@@ -4,6 +4,7 @@
 # the app. Exit status: 0 main.py ended, 1 it raised, 75 the module restarts, 76 the power went, 130 Ctrl-C.
 # With "flash" in WORLD.json /usr is a real littlefs or FAT on a simulated flash (nor.py).
 import builtins
+import gc
 import json
 import sys
 
@@ -56,6 +57,8 @@ class Firmware:
 
 def emit(kind: str, data: object = ()) -> None:
     line = {"kind": kind, "data": data, "ms": _world.run_ms()}
+    if kind == "cycle" and IS_MICROPYTHON:  # Ferry has just collected: what is in use is live
+        line["heap"] = [gc.mem_alloc(), gc.mem_free()]
     sys.stdout.write("\x1e" + json.dumps(line) + "\n")
     if not IS_MICROPYTHON:
         sys.stdout.flush()

@@ -14,6 +14,10 @@ class Life:
         """From the next boot on: these faults, in the place of all others. It is `now_ms` since the first boot, or later."""
         self._world.update(faults=list(faults), used=[], life_ms=max(now_ms, self._world["life_ms"]))
 
+    def faults(self):
+        """What was wanted of the run."""
+        return self._world["faults"]
+
     def take(self, event):
         reason = _POWER_ON_REASON.get(event.kind)
         if reason:
