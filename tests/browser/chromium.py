@@ -6,6 +6,8 @@ import contextlib
 import os
 import shutil
 
+import pytest
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -20,6 +22,16 @@ def why_not():
     except ImportError:
         return "playwright has no wheel for this machine"
     return None
+
+
+def require():
+    """Skip the calling test where there is no browser; fail it where one is required."""
+    reason = why_not()
+    if reason is None:
+        return
+    if os.environ.get("FERRY_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,3 @@
-import os
-
 import pytest
 
 from tests.browser import chromium
@@ -8,11 +6,7 @@ from tests.browser import chromium
 @pytest.fixture(scope="session")
 def browser():
     """Chromium; skips where there is none, fails where it is required."""
-    reason = chromium.why_not()
-    if reason and os.environ.get("FERRY_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason, pytrace=False)
-    if reason:
-        pytest.skip(reason)
+    chromium.require()
     with chromium.browser() as started:
         yield started
 

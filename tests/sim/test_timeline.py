@@ -7,7 +7,7 @@ import pytest
 
 from tools.sim import report
 from tools.sim.child import Event
-from tools.sim.timeline import MOST_POINTS, MOST_TRANSFERS, Timeline
+from tools.sim.timeline import MOST_CYCLES, MOST_POINTS, MOST_TRANSFERS, Timeline
 
 COUNTS = {
     **dict.fromkeys(("up_count", "up_bytes", "down_count", "down_bytes", "retries", "round_trips"), 1),
@@ -99,6 +99,14 @@ def test_a_cycle_that_was_cut_ends_there_and_says_why(kind):
     assert [(mark.ms, mark.title) for mark in found.restarts] == [(50, kind)]
 
 
+def test_files_that_arrived_in_a_cycle_that_was_cut_are_counted():
+    found = timeline(
+        state(0, "UPLOAD"), (9, "up", "a", "remote/a", 70), (10, "down", "u/b", "/usr/b", 3), (50, "power_cut", {})
+    )
+    assert found.cycles[0].moved == {"up": [1, 70], "down": [1, 3]}
+    assert "1 up, 70 bytes; 1 down, 3 bytes; the power went" in page(found)
+
+
 def test_faults_last_until_they_end_or_the_run_does():
     found = timeline(
         (0, "fault", "a", "begins"), (5, "fault", "b", "begins"), (7, "fault", "a", "ends"), (9, "watchdog_armed", 60)
@@ -184,16 +192,22 @@ def test_odd_runs_are_drawn_too(events):
     assert "nan" not in text.lower().replace("nanosecond", "")
 
 
-def test_many_cycles_are_drawn_once_and_all_are_in_the_table_and_the_charts():
+def test_of_many_cycles_those_that_failed_are_drawn_and_all_are_in_the_table_and_the_charts():
     events = []
     for number in range(1000):
-        events += [state(number * 1000, "ROOM"), (number * 1000 + 500, "cycle", {**COUNTS, "sent_bytes": 1})]
-    text = page(timeline(*events))
-    assert text.count('<section id="cycle-') == report.MOST_CYCLES
-    assert f"The other {1000 - report.MOST_CYCLES} cycles" in text
+        counts = {**COUNTS, "sent_bytes": 1, "ok": number != 899}
+        start = number * 1000
+        events += [state(start, "UPLOAD"), (start + 1, "file", "up", f"f{number}", 9), (start + 500, "cycle", counts)]
+    found = timeline(*events)
+    text = page(found)
+    drawn = [int(number) for number in re.findall(r'<section id="cycle-(\d+)"', text)]
+    assert drawn == [*range(1, MOST_CYCLES), 900]
+    assert f"The other {1000 - MOST_CYCLES} cycles" in text
+    assert "f899" in text
     assert len(re.findall(r"<tr><td>\d+</td>", text)) == 1000
     assert "991-1000" in text
     assert len(text) < 1_000_000
+    assert sum(len(cycle.transfers) for cycle in found.cycles) == MOST_CYCLES + 1
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,13 @@ def cycles(store, key="m"):
 
 def test_each_status_is_kept_once_and_the_newest_comes_first(store):
     for number in (1, 1, 2, 2, 3):
-        store.add([row(number)])
+        store.add([row(number)], NOW)
     assert cycles(store) == [3, 2, 1]
     assert store.of("other") == []
 
 
 def test_what_is_kept_are_numbers_and_what_was_wrong(store):
-    store.add([row(7, error=UNREACHED)])
+    store.add([row(7, error=UNREACHED)], NOW)
     (entry,) = store.of("m")
     assert (entry["heard"], entry["free_blocks"], entry["update"]) == (NOW + 7, 31, 12)
     assert entry["error"] == "TransportError in connect: 192.0.2.7:21: connection refused (error 111)"
@@ -46,14 +46,15 @@ def test_what_is_kept_are_numbers_and_what_was_wrong(store):
 def test_of_each_module_the_oldest_go_when_there_are_too_many(store, monkeypatch):
     monkeypatch.setattr(module, "KEPT", 3)
     for number in range(1, 8):
-        store.add([row(number), row(number, "other")])
+        store.add([row(number), row(number, "other")], NOW)
     assert cycles(store) == cycles(store, "other") == [7, 6, 5]
 
 
-def test_modules_that_are_not_heard_of_any_more_go_at_last(store, monkeypatch):
-    store.add([row(1)])
-    monkeypatch.setattr(module.time, "time", lambda: NOW * 2)
-    store.add([])
+def test_modules_that_are_not_heard_of_any_more_go_at_last(store):
+    store.add([row(1)], NOW)
+    store.add([], NOW + module.KEPT_S)
+    assert cycles(store) == [1]
+    store.add([], NOW + module.KEPT_S + 1)
     assert cycles(store) == []
 
 
@@ -61,7 +62,7 @@ def test_it_is_there_again_after_a_restart_and_other_folders_have_their_own(tmp_
     path = tmp_path / "h.sqlite3"
     for source in ("a", "b", "a"):
         store = History(path, source)
-        store.add([row({"a": 1, "b": 2}[source])])
+        store.add([row({"a": 1, "b": 2}[source])], NOW)
         store.close()
     store = History(path, "a")
     assert cycles(store) == [1]
@@ -76,7 +77,7 @@ def test_a_file_that_is_no_store_is_an_error_of_sqlite(tmp_path):
 
 
 class _Full(History):
-    def add(self, rows):
+    def add(self, rows, now):
         raise sqlite3.OperationalError("database or disk is full")
 
 

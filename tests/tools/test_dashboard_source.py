@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.browser.fleet import status, write
-from tests.ftpd.fixtures import ftpd, ftpd_server  # noqa: F401  (fixtures)
+from tests.ftpd.fixtures import ftpd, ftpd_server, require  # noqa: F401  (fixtures)
 from tests.ftpd.servers import running
 from tools.dashboard.source import FolderSource, FtpSource, Truncated, open_source, parse_time
 from tools.dashboard.status import MOST_BYTES
@@ -160,6 +160,7 @@ def test_a_file_that_the_server_does_not_give_is_told(bare):
 
 
 def test_a_name_that_is_no_utf8_on_a_server_hides_no_other(tmp_path):
+    require("pure-ftpd")
     with running("pure-ftpd", tmp_path) as server:
         with open(os.path.join(os.fsencode(server.root), ODD), "wb") as stream:
             stream.write(b"{}")
@@ -167,6 +168,16 @@ def test_a_name_that_is_no_utf8_on_a_server_hides_no_other(tmp_path):
         found = look(FtpSource(url(server, "")))
         assert [(len(file.raw) > 0, file.problem) for file in found.values()] == [(True, "")] * 2
         assert "grün.json" in found
+
+
+def test_over_tls_also_where_the_server_wants_its_session_again(tmp_path, monkeypatch):
+    require("vsftpd", tls=True)
+    with running("vsftpd", tmp_path, tls=True, require_ssl_reuse=True) as server:
+        (server.root / "status").mkdir()
+        write(server.root / "status", "m", status("m", NOW), NOW)
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
+        (file,) = look(FtpSource(url(server, scheme="ftps"))).values()
+        assert (file.raw[:1], file.modified) == (b"{", NOW)
 
 
 def test_a_url_is_shown_without_its_secrets():

@@ -44,7 +44,7 @@ def test_what_is_missing_or_new_is_no_reason_to_refuse():
     [
         (b"", "empty"),
         (b" \n", "empty"),
-        (raw()[:300], "broken JSON at line"),
+        (raw()[:300], "broken JSON in line"),
         (b"\xff\xfe{}", "byte 1 is no UTF-8"),
         (b"[1]", "no object"),
         (b'{"a": 1}', "no status of a module"),

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tools.dashboard import serve, view
-from tools.dashboard.fleet import Limits, span
+from tools.dashboard.fleet import Limits
 from tools.dashboard.history import KEPT, History
 from tools.dashboard.source import open_source
 from tools.dashboard.watch import Watch
@@ -53,10 +53,10 @@ class _Span(click.ParamType):
     def convert(self, value, param, ctx):
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"([1-9]\d{0,6})([smhd])", value, re.ASCII)
-        if not found:
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhd])", value, re.ASCII)
+        if not found or float(found[1]) * _UNITS_S[found[2]] < 1:
             self.fail(f"{value!r} is no span; write a number and s, m, h or d, such as 26h", param, ctx)
-        return int(found[1]) * _UNITS_S[found[2]]
+        return round(float(found[1]) * _UNITS_S[found[2]])
 
 
 @click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -101,7 +101,7 @@ class _Span(click.ParamType):
     "--overdue",
     type=_Span(),
     default=_OVERDUE_S,
-    show_default=span(_OVERDUE_S),
+    show_default=f"{_OVERDUE_S / 3600:g}h",
     metavar="SPAN",
     help="A module may be silent for so long, such as 26h.",
 )

@@ -141,7 +141,9 @@ def _read(file, seen):
             raise status.Unreadable(file.problem)
         row.status = status.parse(file.raw)
     except status.Unreadable as error:
-        row.add("unreadable", str(error), "Look at the file on the server; the module's next status replaces it.")
+        row.add(
+            "unreadable", sentence(str(error)), "Look at the file on the server; the module's next status replaces it."
+        )
         return row
     row.device = row.status["device"]
     told = parse_time(row.status["time"])

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-import time
 
 KEPT = 100  # statuses of each module; the oldest go first
 KEPT_S = 400 * 86400  # of modules that are not heard of any more
@@ -31,13 +30,11 @@ class History:
     def close(self):
         self._base.close()
 
-    def add(self, rows):
-        """Enter the statuses that are new; `rows` of fleet.Row, with a status."""
-        now = time.time()
+    def add(self, rows, now):
+        """Enter the statuses that are new; `rows` of fleet.Row, with a status; `now` in seconds since 1970."""
         with self._base:
             for row in rows:
-                digest = hashlib.sha256(row.raw).digest()[:16]
-                values = (self._source, row.key, digest, now, row.heard, json.dumps(entry_of(row.status)))
+                values = (self._source, row.key, digest_of(row.raw), now, row.heard, json.dumps(entry_of(row.status)))
                 added = self._base.execute(
                     "INSERT OR IGNORE INTO status (source, file, digest, seen, heard, entry) VALUES (?, ?, ?, ?, ?, ?)",
                     values,
@@ -64,6 +61,11 @@ class History:
             "SELECT heard, entry FROM status WHERE source = ? AND file = ? ORDER BY id DESC", (self._source, file)
         )
         return [{"heard": heard} | json.loads(entry) for heard, entry in found]
+
+
+def digest_of(raw):
+    """What tells one status from another."""
+    return hashlib.sha256(raw).digest()[:16]
 
 
 def entry_of(status):

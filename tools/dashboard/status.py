@@ -44,7 +44,9 @@ def _json(raw):
     except UnicodeDecodeError as error:
         raise Unreadable(f"byte {error.start + 1} is no UTF-8") from error
     except json.JSONDecodeError as error:
-        raise Unreadable(f"broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+        raise Unreadable(
+            f"broken JSON in line {error.lineno}, column {error.colno} ({error.msg.removesuffix(' at')})"
+        ) from error
     except RecursionError as error:
         raise Unreadable("its lists and objects lie too deep in each other") from error
     except Unreadable:

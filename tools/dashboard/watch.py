@@ -1,7 +1,6 @@
 # The fleet as it was at the last look: source, history and judgement together. A look that fails leaves the last one standing, and
 # is told.
 import ftplib
-import hashlib
 import json
 import sqlite3
 import threading
@@ -9,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from tools.dashboard import fleet
+from tools.dashboard.history import digest_of
 from tools.dashboard.source import Truncated
 from tools.publish import manifest
 from tools.publish.target import link_advice, open_target
@@ -27,11 +27,12 @@ class Look:
 class Watch:
     """`look()` from one thread at a time; `last` and `past` from any."""
 
-    def __init__(self, source, history, updates, limits):
+    def __init__(self, source, history, updates, limits, clock=time.time):
         self._source = source
         self._history = history
         self._updates = updates
         self._limits = limits
+        self._clock = clock
         self._lock = threading.Lock()  # around the history
         self._seen = history.first_seen() if history else {}
         self._files = []
@@ -44,7 +45,7 @@ class Watch:
         trouble = []
         try:
             self._files = self._source.look(tell)
-            self._read_at = time.time()
+            self._read_at = self._clock()
         except (*ftplib.all_errors, Truncated) as error:
             trouble.append(f"{self._source}: {explained(error)}")
         if self._updates:
@@ -53,27 +54,28 @@ class Watch:
             except (*ftplib.all_errors, ValueError) as error:
                 shown = self._updates.rpartition("@")[2] if "://" in self._updates else self._updates
                 trouble.append(f"--updates {shown}: {explained(error)}")
-        now = time.time()
+        now = self._clock()
         self._note(now)
         seen = {key: when for key, (_, when) in self._seen.items()}
         found = fleet.judge(self._files, seen, self._limits, self._manifest, now)
-        trouble += self._remember(found)
+        trouble += self._remember(found, now)
         self.last = Look(found, self._read_at, now, tuple(trouble))
         return self.last
 
     def _note(self, now):
         """When each content was first there."""
+        known, self._seen = self._seen, {}
         for file in self._files:
-            digest = hashlib.sha256(file.raw).digest()[:16]
-            if self._seen.get(file.key, (b"",))[0] != digest:
-                self._seen[file.key] = (digest, now)
+            digest = digest_of(file.raw)
+            before = known.get(file.key)
+            self._seen[file.key] = before if before and before[0] == digest else (digest, now)
 
-    def _remember(self, found):
+    def _remember(self, found, now):
         if not self._history:
             return []
         try:
             with self._lock:
-                self._history.add([row for row in found.rows if row.status])
+                self._history.add([row for row in found.rows if row.status], now)
         except sqlite3.Error as error:
             return [f"the history is not kept: {error}"]
         return []

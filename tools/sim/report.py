@@ -6,13 +6,15 @@ from pathlib import Path
 from markupsafe import Markup
 
 from tools.printable import printable
+from tools.sim.timeline import MOST_CYCLES
 from tools.web import charts
 from tools.web.page import Page
 
-MOST_CYCLES = 60  # drawn one by one; the charts and the sums have all
+_FIRST_CYCLES = 10  # are drawn in any case
 _MOST_BARS = 100  # of a chart; more cycles are put together
 _LANE_PX, _STATE_PX, _AXIS_PX = 30, 26, 22
 _WIDE_PERCENT = 7  # a state as wide as that bears its name
+_PATH_LETTERS = 60  # the last of a long one
 _TICKS = 6  # at most
 _STEPS_MS = [
     *(factor * power for power in (1, 10, 100, 1000) for factor in (1, 2, 5)),
@@ -31,13 +33,13 @@ def draw(timeline, run):
     page = Page(
         Path(__file__).parent / "web", "report", style="".join(style for _, style, _ in drawn), at=clock, span=span
     )
-    shown = timeline.cycles[:MOST_CYCLES]
+    chosen = _chosen(timeline.cycles)
     return page.render(
         **run,
         totals=_totals(timeline),
         overview=_overview(timeline),
-        cycles=[_cycle(number, cycle, timeline.faults) for number, cycle in enumerate(shown, 1)],
-        left_out=len(timeline.cycles) - len(shown),
+        cycles=[_cycle(number, timeline.cycles[number - 1], timeline.faults) for number in chosen],
+        left_out=len(timeline.cycles) - len(chosen),
         charts=[(title, Markup(svg)) for title, _, svg in drawn],
         rows=[_row(number, cycle) for number, cycle in enumerate(timeline.cycles, 1)],
         faults=timeline.faults,
@@ -68,14 +70,13 @@ def _sum(timeline, name):
 
 def _totals(timeline):
     """[(name, text, level)] for the top of the page."""
-    failed = sum(not _is_good(cycle) for cycle in timeline.cycles)
+    failed = sum(not cycle.is_good for cycle in timeline.cycles)
     erases = [cycle.erases for cycle in timeline.cycles if cycle.erases is not None]
     heaps = [cycle.heap["used_bytes"] for cycle in timeline.cycles if cycle.heap]
     found = [
         ("cycles", f"{len(timeline.cycles):,}", ""),
         ("failed", f"{failed:,}", "bad" if failed else ""),
-        ("files up", f"{_sum(timeline, 'up_count'):,}", ""),
-        ("files down", f"{_sum(timeline, 'down_count'):,}", ""),
+        *((f"files {way}", f"{sum(cycle.moved[way][0] for cycle in timeline.cycles):,}", "") for way in ("up", "down")),
         ("bytes sent", f"{_sum(timeline, 'sent_bytes'):,}", ""),
         ("bytes received", f"{_sum(timeline, 'received_bytes'):,}", ""),
         ("retries", f"{_sum(timeline, 'retries'):,}", ""),
@@ -89,8 +90,11 @@ def _totals(timeline):
     return found
 
 
-def _is_good(cycle):
-    return bool(cycle.counts and cycle.counts.get("ok"))
+def _chosen(cycles):
+    """Numbers of the cycles that are drawn: the first few, those that failed, and as many others as there is room for."""
+    numbers = range(1, len(cycles) + 1)
+    order = sorted(numbers, key=lambda number: (number > _FIRST_CYCLES, cycles[number - 1].is_good))
+    return sorted(order[:MOST_CYCLES])
 
 
 # --- drawings
@@ -126,8 +130,8 @@ def _overview(timeline):
             {
                 "x": place(cycle.start_ms),
                 "width": max(place(cycle.end_ms) - place(cycle.start_ms), 0.15),
-                "is_good": _is_good(cycle),
-                "title": f"cycle {number}, {'good' if _is_good(cycle) else 'failed'}, at {clock(cycle.start_ms)}",
+                "is_good": cycle.is_good,
+                "title": f"cycle {number}, {'good' if cycle.is_good else 'failed'}, at {clock(cycle.start_ms)}",
             }
             for number, cycle in enumerate(timeline.cycles, 1)
         ],
@@ -150,7 +154,7 @@ def _cycle(number, cycle, faults):
     transfers = [_transfer(place, transfer) for transfer in cycle.transfers]
     return {
         "number": number,
-        "is_good": _is_good(cycle),
+        "is_good": cycle.is_good,
         "start_ms": cycle.start_ms,
         "length_ms": cycle.end_ms - cycle.start_ms,
         "is_drawn": bool(transfers) or cycle.end_ms - cycle.start_ms >= _SHORT_MS,
@@ -188,7 +192,6 @@ def _cycle(number, cycle, faults):
 def _transfer(place, transfer):
     start, end = place(transfer.start_ms), place(transfer.end_ms)
     done = transfer.points[-1][1] if transfer.points else 0
-    moved = transfer.size if transfer.outcome in ("up", "down") and done >= transfer.size else done
     inner = _scale(transfer.start_ms, transfer.end_ms)
     corners = [
         (inner(ms), 100 - 100 * min(bytes_ / transfer.size, 1) if transfer.size else 0)
@@ -198,10 +201,9 @@ def _transfer(place, transfer):
         " ".join(f"{x:g},{y:g}" for x, y in [(0, 100), *corners, (100, corners[-1][1]), (100, 100)]) if corners else ""
     )
     sign = {"up": "↑", "down": "↓"}.get(transfer.direction, "")
-    size = (
-        f"{transfer.size:,} bytes" if moved == transfer.size or not moved else f"{moved:,} of {transfer.size:,} bytes"
-    )
-    label = f"{sign} {printable(transfer.path)}  {size}"
+    label = f"{sign} {_short(printable(transfer.path))}  {transfer.size:,} bytes"
+    if 0 < done < transfer.size:
+        label += f", {done:,} of them here"
     if transfer.outcome not in ("up", "down"):
         label += f", {_OUTCOMES[transfer.outcome]}{': ' + printable(transfer.reason) if transfer.reason else ''}"
     return {
@@ -214,21 +216,22 @@ def _transfer(place, transfer):
     }
 
 
+def _short(path):
+    return path if len(path) <= _PATH_LETTERS else f"…{path[-_PATH_LETTERS:]}"
+
+
 def _facts(cycle):
     """What a cycle comes to, in a line."""
-    counts = cycle.counts
-    if not counts:
-        return [cycle.end or "it did not end"]
-    found = [
-        f"{counts[f'{way}_count']} {way}, {counts[f'{way}_bytes']:,} bytes"
-        for way in ("up", "down")
-        if counts[f"{way}_count"]
+    counts = cycle.counts or {}
+    found = [f"{count} {way}, {size:,} bytes" for way, (count, size) in cycle.moved.items() if count] or [
+        "nothing moved"
     ]
-    found = found or ["nothing moved"]
-    if counts["sent_bytes"]:
+    if cycle.end:
+        found.append(cycle.end)
+    if counts.get("sent_bytes"):
         found.append(f"{counts['sent_bytes']:,} sent and {counts['received_bytes']:,} received with the commands")
         found.append(f"{counts['round_trips']} round trips")
-    if counts["retries"]:
+    if counts.get("retries"):
         found.append(f"{counts['retries']} retries")
     if cycle.heap:
         found.append(f"heap {cycle.heap['used_bytes']:,} bytes live")
@@ -243,10 +246,10 @@ def _row(number, cycle):
         "number": number,
         "start_ms": cycle.start_ms,
         "length_ms": cycle.end_ms - cycle.start_ms,
-        "is_good": _is_good(cycle),
+        "is_good": cycle.is_good,
         "cells": [
-            counts.get("up_count"),
-            counts.get("down_count"),
+            cycle.moved["up"][0],
+            cycle.moved["down"][0],
             counts.get("sent_bytes"),
             counts.get("received_bytes"),
             counts.get("round_trips"),

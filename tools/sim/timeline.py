@@ -8,6 +8,7 @@ _ENDS = {
     "power_down": "the module switched itself off",
     "died": "main.py raised an exception",
 }
+MOST_CYCLES = 60  # of which the transfers are kept, and of all that failed
 MOST_POINTS = 200  # of one transfer's progress
 MOST_TRANSFERS = 200  # of one cycle
 
@@ -54,11 +55,16 @@ class Cycle:
     states: list = field(default_factory=list)  # Span
     transfers: list = field(default_factory=list)
     left_out: int = 0  # transfers beyond those
+    moved: dict = field(default_factory=lambda: {"up": [0, 0], "down": [0, 0]})  # files that arrived, and their bytes
     errors: list = field(default_factory=list)  # Mark
     end: str = ""  # what cut it
     counts: dict | None = None  # None: it did not come to its end
     heap: dict | None = None
     erases: int | None = None
+
+    @property
+    def is_good(self):
+        return bool(self.counts and self.counts.get("ok"))
 
 
 class Timeline:
@@ -81,10 +87,10 @@ class Timeline:
                 self._begin(Transfer(direction, path, size, event.ms, event.ms))
             case "progress", [done] if self._open and self._open.transfers and not self._open.left_out:
                 self._open.transfers[-1].progress(event.ms, done)
-            case "up", [path, _, _]:
-                self._finish(event.ms, "up", path)
-            case "down", [remote, _, _]:
-                self._finish(event.ms, "down", remote)
+            case "up" | "down" as way, [source, _, size]:
+                moved = self._cycle(event.ms).moved[way]
+                moved[:] = moved[0] + 1, moved[1] + size
+                self._finish(event.ms, way, source)
             case "skip", [_, path, reason]:
                 self._finish(event.ms, "skip", path, reason)
             case "error", [name, step, code, text, advice]:
@@ -156,4 +162,6 @@ class Timeline:
                 is_whole = bool(transfer.points) and transfer.points[-1][1] >= transfer.size
                 transfer.outcome = "moved" if is_whole else "cut"
                 transfer.end_ms = transfer.end_ms if is_whole else ms
+        if len(self.cycles) >= MOST_CYCLES and cycle.is_good:
+            cycle.transfers.clear()
         self.cycles.append(cycle)
