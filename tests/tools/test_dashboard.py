@@ -277,7 +277,7 @@ def test_the_command_serves_until_it_is_ended(folder, tmp_path):
             assert b"pump-31" in _Client(port).get()[2]
         finally:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 130
+        assert process.wait(10) == 0
         assert process.stderr.read() == ""
 
 
@@ -285,3 +285,16 @@ def test_a_port_that_is_taken_ends_in_advice(run, folder, site):
     done = run("--from", folder, "--port", site[1].port)
     assert done.exit_code == 1
     assert "--port, or 0" in done.output
+
+
+def test_a_status_that_a_module_really_sent_is_understood(run, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"device": {"id": "pump-7"}, "status": {"to": "status/{device}.json"}}))
+    command = [sys.executable, "-m", "tools", "sim", "--usr", tmp_path / "usr", "--config", config, "--cycles", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = json.loads(run("--from", tmp_path / "usr.server" / "status", "--overdue", "999999d", "--json").stdout)[
+        "modules"
+    ]
+    assert (row["device"], row["state"], row["heard_by"]) == ("pump-7", "ok", "the module's clock")
+    assert (row["status"]["model"], row["status"]["server"].partition(":")[0]) == ("EC600U", "localhost")

@@ -36,7 +36,8 @@ Examples:
   python -m tools dashboard --from ./status --json | jq -r '.modules[] | select(.state == "overdue") | .device'
       for programs
 
-The modules send a status when status.to is set, such as "status/{device}.json" (README, "What a module tells").
+The modules send a status when status.to is set, to one folder for all, such as "status/{device}.json" (README, "What a module
+tells").
 A module is overdue when its last status is older than --overdue. Without another word that is what the default settings come to:
 status.every cycles of schedule.every_s and schedule.jitter_s. The older of two times counts: that in the status, and that of the
 file on the server; a module whose clock is not set has only the second.
@@ -222,9 +223,10 @@ def _serve(console, watch, page, host, port, every):
         with serve.serving(site, host, port) as taken:
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"http://{shown}:{taken}/  {summary(look)}; Ctrl-C ends it")
-            while not threading.Event().wait(every):
-                _tell_new(console, look, site.look())
-                look = site.watch.last
+            with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+                while not threading.Event().wait(every):
+                    _tell_new(console, look, site.look())
+                    look = site.watch.last
     except OSError as error:
         advice = "name another one with --port, or 0 for a free one" if port else "look at --host"
         raise click.ClickException(

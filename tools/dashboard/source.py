@@ -16,6 +16,9 @@ from tools.sim.settings import SettingsError
 MOST_FILES = 20_000
 _ENDING = ".json"
 _BLOCK_BYTES = 8192
+_OPEN = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_BINARY")
+)  # not all systems have all
 
 
 @dataclass(frozen=True)
