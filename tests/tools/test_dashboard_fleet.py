@@ -144,6 +144,12 @@ def test_a_note_tells_why_it_is_behind_and_who_is_not_meant_is_not():
     assert found["b"] == []
 
 
+def test_that_the_older_one_is_in_place_is_no_reason():
+    found = judged(file("new", **update(12)), file("m", **update(11, "11: in place")))
+    (trouble,) = found.rows[0].troubles
+    assert (trouble.what, "next cycles" in trouble.do) == ("Has update 11, the newest is 12.", True)
+
+
 def test_with_a_manifest_behind_is_who_lacks_it_and_is_meant():
     manifest = {"version": 13, "devices": ["m*"], "share": 100, "expires": 0}
     found = judged(file("m", **update(0)), file("m2", **update(13)), file("other", **update(12)), manifest=manifest)

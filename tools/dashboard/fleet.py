@@ -260,25 +260,28 @@ def _newest(rows, manifest):
     return max((row.status["update"]["version"] for row in rows), default=0), "fleet"
 
 
-_REFUSED = ("in place", "expired", "other devices", "of the fleet")  # notes that are no trouble, or not the module's
+_NOT_MEANT = ("expired", "other devices", "of the fleet")  # in the note of a module that an update is not for
 
 
 def _update(row, newest, manifest, now):
     version, note = row.status["update"]["version"], row.status["update"]["note"]
-    if version >= newest or (manifest and why_not_here(manifest, row.device, now)):
+    if note.endswith("in place"):
+        note = ""  # of the one that it has
+    if version >= newest:
         return
-    if not manifest and not version and not note:
-        return  # it may not take any: nothing was said of update.from
-    if not manifest and note and any(text in note for text in _REFUSED[1:]):
-        return  # it is not meant
+    if manifest:
+        if why_not_here(manifest, row.device, now):
+            return
+    elif any(text in note for text in _NOT_MEANT) or not (version or note):
+        return  # one that never said anything of updates may have no update.from
+    have = f"Has update {version}" if version else "Has no update"
     told = f" It says: {note}" if note else ""
-    have = f"has update {version}" if version else "has no update"
     do = (
         "The note says what is wrong with the update."
         if note
         else "It comes with one of the next cycles; look at update.from."
     )
-    row.add("update", f"{have[0].upper()}{have[1:]}, the newest is {newest}.{told}", do)
+    row.add("update", f"{have}, the newest is {newest}.{told}", do)
 
 
 def _notes(row, claims, now):

@@ -2,6 +2,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import signal
 import tempfile
@@ -219,6 +220,8 @@ def sim(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it as cleanly as Ctrl-C does
     try:
+        for path in filter(None, (json_file, report_file)):
+            _check_place(path)
         with contextlib.ExitStack() as stack:
             interpreter = child.find_interpreter(micropython, heap)
             image = _image(stack, interpreter, usr, flash_bytes, flash_fs, cuts)
@@ -228,6 +231,14 @@ def sim(
     except settings.SettingsError as error:
         raise click.UsageError(str(error)) from error
     raise SystemExit(status)
+
+
+def _check_place(path):
+    """Before the run, not behind hours of it."""
+    folder = path.resolve().parent
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        what = "is not to be written to" if folder.is_dir() else "does not exist"
+        raise settings.SettingsError(f"{path}: {path if path.exists() else folder} {what}; name another place")
 
 
 @dataclasses.dataclass
@@ -358,12 +369,12 @@ def _perform(run, json_file, report_file):
         json_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if timeline:
         timeline.close()
-        _report(run, timeline, report_file, rows, f"{verdict}; {ended}", trouble)
+        _report(run, timeline, report_file, rows, {"verdict": f"{verdict}; {ended}", "trouble": trouble, "in_step": in_step})
     return 0 if in_step and ended in ("finished", "interrupted") else 1
 
 
-def _report(run, timeline, path, rows, verdict, trouble):
-    from tools.sim import report  # pygal and Jinja2 take a third of a second that no other run needs
+def _report(run, timeline, path, rows, found):
+    from tools.sim import report  # pygal and Jinja2 take time that no other run needs
 
     faults = ", ".join(fault["spec"] for fault in run.life.faults()) or "none"
     facts = [
@@ -374,17 +385,8 @@ def _report(run, timeline, path, rows, verdict, trouble):
         ("seed", str(run.seed)),
     ]
     shown = [{**dataclasses.asdict(row), "is_good": row.state in check.GOOD} for row in rows]
-    text = report.draw(
-        timeline,
-        {
-            "title": f"Ferry, simulated: {len(timeline.cycles)} cycles",
-            "verdict": verdict,
-            "in_step": not trouble and all(row["is_good"] for row in shown),
-            "trouble": trouble,
-            "facts": facts,
-            "files": shown,
-        },
-    )
+    title = f"Ferry, simulated: {len(timeline.cycles)} cycles"
+    text = report.draw(timeline, {**found, "title": title, "facts": facts, "files": shown})
     path.write_text(text, encoding="utf-8")
 
 

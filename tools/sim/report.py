@@ -28,7 +28,8 @@ _OUTCOMES = {"up": "arrived", "down": "arrived", "skip": "skipped", "moved": "al
 
 
 def draw(timeline, run):
-    """The page's text. `run` is what was run and how it ended: title, facts [(name, text)], trouble, in_step, files [row of check.py]."""
+    """The page's text. `run` is what was run and how it ended: title, verdict, trouble, in_step, facts [(name, text)], files [row of
+    check.py with is_good]."""
     drawn = [chart for chart in _charts(timeline) if chart]
     page = Page(
         Path(__file__).parent / "web", "report", style="".join(style for _, style, _ in drawn), at=clock, span=span

@@ -4,9 +4,6 @@ import base64
 import hashlib
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
 _HERE = Path(__file__).parent
 # style-src and script-src take no attribute such as style="" or onclick="", whoever wrote it.
 _POLICY = (
@@ -17,6 +14,8 @@ _POLICY = (
 
 def environment(folder, **filters):
     """Templates of `folder`, with every value escaped, and a name that is missing an error."""
+    import jinja2  # only here: every `python -m tools` would wait for it
+
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, _HERE]),
         autoescape=True,
@@ -42,6 +41,8 @@ class Page:
 
     def render(self, **values):
         """-> the file's text."""
+        from markupsafe import Markup
+
         return self._template.render(
             style=Markup(self._style), script=Markup(self._script), policy=self.policy, **values
         )
