@@ -183,6 +183,14 @@ def test_broken_json_names_its_line(tmp_path):
     assert "line 2" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_place_that_cannot_be_written_is_told_before_the_run(tmp_path, option):
+    done = sim(option, tmp_path / "nowhere" / "x")
+    assert done.returncode == 2
+    assert "nowhere does not exist; name another place" in done.stderr
+    assert "RECOVER" not in done.stdout
+
+
 def test_mistyped_command_gets_the_nearest():
     done = subprocess.run([sys.executable, "-m", "tools", "smi"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tools.dashboard.cli import dashboard
 from tools.publish.cli import publish
 from tools.unbatch.cli import unbatch
 
-_COMMANDS = {"publish": publish, "unbatch": unbatch}
+_COMMANDS = {"dashboard": dashboard, "publish": publish, "unbatch": unbatch}
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 # `python -m tools publish`: options in, exit status out.
 import contextlib
 import ftplib
-import socket
-import ssl
 import time
 from pathlib import Path
 
@@ -11,7 +9,7 @@ from rich.console import Console
 
 from tools.publish import contents, manifest, options, plan, view
 from tools.publish.contents import Refused
-from tools.publish.target import open_target
+from tools.publish.target import link_advice, open_target
 from tools.sim.settings import SettingsError
 
 _EXAMPLES = """
@@ -161,14 +159,10 @@ def _explained(target):
 
 
 def _advice(error):
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return "If the server signs its own certificate, name that in SSL_CERT_FILE."
-    if str(error).startswith("530"):
-        return "Look at user and password in the URL; % @ : / in them are written %25 %40 %3A %2F."
+    if link_advice(error):
+        return link_advice(error)
     if str(error).startswith(("550", "553")) or isinstance(error, PermissionError):
         return "The account must be allowed to write, rename and make folders in TARGET."
     if str(error).startswith(("500", "502", "504")):
         return "The server lacks a command that publishing needs (SIZE, RNFR, RNTO); publish in its folder instead."
-    if isinstance(error, (ConnectionRefusedError, TimeoutError, socket.gaierror)):
-        return "Look at host and TCP port in the URL, and whether the server runs."
     return "Run the same command again: what is there already is not sent again."

@@ -4,6 +4,7 @@ import ftplib
 import hashlib
 import io
 import os
+import socket
 import ssl
 from pathlib import Path
 
@@ -184,10 +185,19 @@ def open_target(text):
             raise SettingsError(f"TARGET {text} is a file; it must be a folder or ftp://user:password@host:port/path")
         yield FolderTarget(text)
         return
+    with open_session(text, "TARGET") as (ftp, folder, shown):
+        yield FtpTarget(ftp, folder, shown)
+
+
+@contextlib.contextmanager
+def open_session(text, name):
+    """ftp:// or ftps:// -> (ftplib's session, logged in; the folder; the URL without secrets). `name` is the argument's.
+
+    Raises SettingsError, ftplib.all_errors."""
     is_tls = text.startswith("ftps://")
     server = parse_server("ftp://" + text.removeprefix("ftps://") if is_tls else text)
     if not (server.user + server.password + server.path).isprintable():
-        raise SettingsError("user, password and path of TARGET must not hold control characters")
+        raise SettingsError(f"user, password and path of {name} must not hold control characters")
     if is_tls:
         ftp = _Tls(timeout=_TIMEOUT_S, encoding="utf-8", context=ssl.create_default_context())
     else:
@@ -197,4 +207,15 @@ def open_target(text):
         ftp.login(server.user, server.password)
         if is_tls:
             ftp.prot_p()
-        yield FtpTarget(ftp, server.path, str(server).replace("ftp", "ftps", 1) if is_tls else str(server))
+        yield ftp, server.path, str(server).replace("ftp", "ftps", 1) if is_tls else str(server)
+
+
+def link_advice(error):
+    """What a person can do about an error of the link or the login; None where that is not what is wrong."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "If the server signs its own certificate, name that in SSL_CERT_FILE."
+    if str(error).startswith("530"):
+        return "Look at user and password in the URL; % @ : / in them are written %25 %40 %3A %2F."
+    if isinstance(error, (ConnectionRefusedError, TimeoutError, socket.gaierror)):
+        return "Look at host and TCP port in the URL, and whether the server runs."
+    return None

@@ -5,6 +5,7 @@
 # `boot.py WORLD.json weigh` prints how many bytes of heap all this takes, and boots nothing.
 # With "flash" in WORLD.json /usr is a real littlefs or FAT on a simulated flash (nor.py).
 import builtins
+import gc
 import json
 import sys
 
@@ -62,6 +63,8 @@ class Firmware:
 
 def emit(kind: str, data: object = ()) -> None:
     line = {"kind": kind, "data": data, "ms": _world.run_ms()}
+    if kind == "cycle" and IS_MICROPYTHON:  # Ferry has just collected: what is in use is live
+        line["heap"] = [gc.mem_alloc(), gc.mem_free()]
     sys.stdout.write("\x1e" + json.dumps(line) + "\n")
     if not IS_MICROPYTHON:
         sys.stdout.flush()

@@ -69,7 +69,8 @@ def _weigh(path, world, kind):
 class Event:
     kind: str
     data: list
-    ms: int
+    ms: int  # virtual time since the first boot
+    heap: list | None = None  # bytes used and free, with a cycle's end on MicroPython
 
 
 def find_interpreter(named, heap):
@@ -153,6 +154,6 @@ def _split(line):
     if mark:
         try:
             data = json.loads(event)
-            yield Event(data["kind"], data.get("data", []), data.get("ms", 0))
+            yield Event(data["kind"], data.get("data", []), data.get("ms", 0), data.get("heap"))
         except (ValueError, KeyError, TypeError):
             yield f"unreadable event: {event}"

@@ -2,6 +2,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import signal
 import tempfile
@@ -15,6 +16,7 @@ from tools.sim.firmware import FIRMWARE
 from tools.sim.life import Life
 from tools.sim.links import LINKS
 from tools.sim.record import Record
+from tools.sim.timeline import Timeline
 from tools.sim.view import LiveView, PlainView, show_result
 
 SILENCE_S = 60  # virtual time passes at once, so even a long wait prints something well before this
@@ -39,6 +41,8 @@ Examples:
       on a real littlefs over a simulated flash; the power goes in the middle of its 40th change
   python -m tools sim --link nbiot --fault "sim-missing@0-60s,cut-data@40%@cycle1" --cycles 12
       on a slow link, without a SIM card for a minute, and with a transfer that breaks
+  python -m tools sim --link cat1 --flash 512k --fault "cut-data@40%@cycle1" --cycles 4 --report run.html
+      the same as a page to look at, opened from the disk in any browser
 
 \b
 Faults: NAME[@AMOUNT][@WHEN], several separated by commas
@@ -187,6 +191,13 @@ class _PowerCut(click.ParamType):
     metavar="FILE",
     help="Write what happened, cycle by cycle.",
 )
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    help="Draw what happened as one page: states, transfers, faults, errors, bytes, heap, flash erases.",
+)
 def sim(
     usr,
     url,
@@ -202,6 +213,7 @@ def sim(
     firmware,
     seed,
     json_file,
+    report_file,
 ):
     """Run Ferry on a simulated module against an FTP server, then check both sides byte for byte.
 
@@ -210,15 +222,25 @@ def sim(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it as cleanly as Ctrl-C does
     try:
+        for path in filter(None, (json_file, report_file)):
+            _check_place(path)
         with contextlib.ExitStack() as stack:
             interpreter = child.find_interpreter(micropython, heap)
             image = _image(stack, interpreter, usr, flash_bytes, flash_fs, cuts)
             life = _life(link, [fault for found in fault_lists for fault in found], firmware, image)
-            run = _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed, life)
-            status = _perform(run, json_file)
+            run = _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed, link, life)
+            status = _perform(run, json_file, report_file)
     except settings.SettingsError as error:
         raise click.UsageError(str(error)) from error
     raise SystemExit(status)
+
+
+def _check_place(path):
+    """Before the run, not behind hours of it."""
+    folder = path.resolve().parent
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        what = "is not to be written to" if folder.is_dir() else "does not exist"
+        raise settings.SettingsError(f"{path}: {path if path.exists() else folder} {what}; name another place")
 
 
 @dataclasses.dataclass
@@ -230,6 +252,7 @@ class _Run:
     flash: flash.Flash | None
     cycles: int
     seed: int
+    link: str
     life: Life
     is_compiled: bool
 
@@ -255,7 +278,7 @@ def _image(stack, interpreter, usr, size_bytes, fs, cuts):
     return flash.Flash(interpreter.path, path, fs, size_bytes, cuts)
 
 
-def _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed, life):
+def _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed, link, life):
     """Everything that stands before the module is switched on."""
     is_small = image is not None and image.size_bytes < flash.ROOMY_BYTES
     config = settings.load_config(config_file) if config_file else settings.own_config()
@@ -276,7 +299,7 @@ def _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed, lif
     module.flash(root / "usr", config, is_compiled)
     if image:
         image.fill(root / "usr")
-    run = _Run(console, interpreter, root, config, image, cycles, seed, life, is_compiled)
+    run = _Run(console, interpreter, root, config, image, cycles, seed, link, life, is_compiled)
     _announce(run, usr, named)
     return run
 
@@ -310,13 +333,13 @@ def _announce(run, usr, named):
         run.console.print(line, markup=False, soft_wrap=True)
 
 
-def _perform(run, json_file):
+def _perform(run, json_file, report_file):
     """Run the module, check, report. -> exit status."""
     before = check.local_files(run.root)
-    record = Record()
+    record, timeline = Record(), Timeline() if report_file else None
     title = f"Ferry on {run.interpreter.name}"
     with LiveView(run.console, title) if run.console.is_terminal else PlainView(run.console) as view:
-        ended, restarts = _drive(run, record, view)
+        ended, restarts = _drive(run, record, timeline, view)
     record.close()
     if run.flash:
         run.flash.dump(run.root / "usr")
@@ -353,7 +376,27 @@ def _perform(run, json_file):
         if run.flash:
             result["flash"] = _wear(run.flash, record)
         json_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if timeline:
+        timeline.close()
+        _report(run, timeline, report_file, rows, {"verdict": f"{verdict}; {ended}", "trouble": trouble, "in_step": in_step})
     return 0 if in_step and ended in ("finished", "interrupted") else 1
+
+
+def _report(run, timeline, path, rows, found):
+    from tools.sim import report  # pygal and Jinja2 take time that no other run needs
+
+    faults = ", ".join(fault["spec"] for fault in run.life.faults()) or "none"
+    facts = [
+        ("interpreter", run.interpreter.name + (f", heap {run.interpreter.heap}" if run.interpreter.heap else "")),
+        ("link", run.link),
+        ("faults", faults),
+        ("flash", f"{run.flash.size_bytes // 1024}k, {run.flash.fs}" if run.flash else "the folder itself"),
+        ("seed", str(run.seed)),
+    ]
+    shown = [{**dataclasses.asdict(row), "is_good": row.state in check.GOOD} for row in rows]
+    title = f"Ferry, simulated: {len(timeline.cycles)} cycles"
+    text = report.draw(timeline, {**found, "title": title, "facts": facts, "files": shown})
+    path.write_text(text, encoding="utf-8")
 
 
 def _wear(image, record):
@@ -363,12 +406,12 @@ def _wear(image, record):
     return {"fs": image.fs, "size_bytes": image.size_bytes, "erases": wear, **spread}
 
 
-def _drive(run, record, view):
+def _drive(run, record, timeline, view):
     """Switch the module on, and again after each restart. -> (how it ended, count of restarts)."""
     restarts = idle_restarts = 0
     while True:
         done = len(record.cycles)
-        ended = _boot(run, record, view, max(run.cycles - done, 0), restarts)
+        ended = _boot(run, record, timeline, view, max(run.cycles - done, 0), restarts)
         if ended != "restart":
             return ended, restarts
         restarts += 1
@@ -381,7 +424,7 @@ def _drive(run, record, view):
         view.say("the module restarts")
 
 
-def _boot(run, record, view, cycles, number):
+def _boot(run, record, timeline, view, cycles, number):
     """One life of the module. -> how it ended."""
     tail, done = [], len(record.cycles)
     with tempfile.TemporaryDirectory(prefix="ferry-world-") as folder:
@@ -396,6 +439,8 @@ def _boot(run, record, view, cycles, number):
                         view.log(item)
                     else:
                         record.feed(item)
+                        if timeline:
+                            timeline.take(item)
                         run.life.take(item)
                         view.event(item, record)
                 status = process.wait()

@@ -20,6 +20,10 @@ class Life:
         came = {False: "begins", True: "happens"}
         return [f["spec"] for f in self._world["faults"] if (f["spec"], came[f["is_once"]]) not in self._came]
 
+    def faults(self):
+        """What was wanted of the run."""
+        return self._world["faults"]
+
     def take(self, event):
         if event.kind == "fault":
             self._came.add(tuple(event.data))

@@ -48,6 +48,8 @@ class Record:
                 self.wear = [a + b for a, b in zip(self.wear or [0] * len(counts), counts, strict=True)]
             case "cycle", [counts]:
                 cycle.update((name, counts.get(name)) for name in COUNTS)
+                if event.heap:
+                    cycle["heap"] = dict(zip(("used_bytes", "free_bytes"), event.heap, strict=True))
                 self.cycles.append(cycle)
                 self._open = _new()
 
