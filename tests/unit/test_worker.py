@@ -444,7 +444,7 @@ def test_where_only_talk_gets_through_for_hours_the_ladder_is_climbed_as_rarely_
     done = {}
     for name in ("redial", "fly", "restart"):
         setattr(world.module, name, lambda name=name: done.setdefault(name, []).append(world.clock.now_ms))
-    world.turn(415)  # not much further: each cycle behind it wants a restart
+    world.turn(370)  # not much further: each cycle behind it wants a restart
     hour_ms = 3_600_000
     assert hour_ms <= done["redial"][0] < 1.2 * hour_ms
     assert len(done["redial"]) == len(done["fly"]) == 3
