@@ -22,6 +22,7 @@ FLIGHT_TRIES = 3  # to get back on the air
 FULL, OFF_AIR = 1, 4  # of net.setModemFun
 NO_SIGNAL = 99
 WAKE_LOCK = "ferry"
+POWER_ON = "unknown,power key,reset,supply,alarm,watchdog,USB,charger,wake from PSM,dump"  # one text is the least heap
 STACK_BYTES = 32768  # of the worker's thread; the firmware's 8 KiB are too few, and it does not notice
 
 
@@ -128,9 +129,9 @@ class Power:
 
     def on_reason(self):
         """Why the module was switched on, in a word. Vendor page: misc.Power.powerOnReason."""
-        from app.platform.states import power_on
-
-        return power_on(misc.Power.powerOnReason() if hasattr(misc.Power, "powerOnReason") else 0)
+        words = POWER_ON.split(",")
+        reason = misc.Power.powerOnReason() if hasattr(misc.Power, "powerOnReason") else 0
+        return words[reason if 0 <= reason < len(words) else 0]
 
     def battery_mv(self):
         """Voltage of the supply in millivolts, or None while it is not known. Vendor page: misc.Power.getVbatt."""

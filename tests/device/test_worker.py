@@ -135,6 +135,28 @@ def test_power_saving_is_asked_for_where_the_settings_want_it_and_else_left_alon
     assert [line for line in lines if line[:4] in ("auto", "psm ", "edrx")] == ["autosleep 1", "psm (0, 12, 0, 30)"]
 
 
+ON_REASONS = """
+import usys
+usys.path.append("/usr")
+import misc
+from app.platform.quec import Power
+for reason in (-1, 0, 1, 5, 9, 10):
+    misc.Power.powerOnReason = staticmethod(lambda: reason)
+    print("on:", Power().on_reason())
+"""
+
+
+def test_why_it_was_switched_on_is_a_word(ferry):
+    words = ["unknown", "unknown", "power key", "watchdog", "dump", "unknown"]
+    assert ferry.boot(0, main=ON_REASONS).lines[-6:] == ["on: " + word for word in words]
+
+
+def test_after_a_watchdog_the_status_says_so(ferry, ftpd):
+    ferry.configure(status={"to": "{device}.json"})
+    ferry.sync(power_on_reason=5)
+    assert b'"power_on": "watchdog"' in ftpd.files()[DEVICE + ".json"]
+
+
 # --- a link that has to hold; between two cycles 10 s pass
 
 
