@@ -19,7 +19,7 @@ READY = (3, 1)
 PROFILES = 7  # of data calls
 FLIGHT_MS = 5000
 FLIGHT_TRIES = 3  # to get back on the air
-FULL, OFF_AIR = 1, 4  # of net.setModemFun
+MINIMAL, FULL, OFF_AIR = 0, 1, 4  # of net.setModemFun
 NO_SIGNAL = 99
 WAKE_LOCK = "ferry"
 POWER_ON = "unknown,power key,reset,supply,alarm,watchdog,USB,charger,wake from PSM,dump"  # one text is the least heap
@@ -95,7 +95,8 @@ class Link:
 
     def fly(self):
         """Off the network and on again, with the SIM card read anew. Blocks for some seconds. Vendor page: net.setModemFun."""
-        net.setModemFun(OFF_AIR)
+        if net.setModemFun(OFF_AIR) != 0:
+            net.setModemFun(MINIMAL)  # not every module knows flight mode
         for _ in range(FLIGHT_TRIES):
             utime.sleep_ms(FLIGHT_MS)
             if net.setModemFun(FULL) == 0:

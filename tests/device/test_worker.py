@@ -334,6 +334,34 @@ print("dialled", dialled)
     assert ferry.boot(0, main=check).lines[-3:] == ["changed False", "changed True", "dialled [3, 3]"]
 
 
+FLY = """
+import usys
+usys.path.append("/usr")
+import net
+answers = {answers}
+asked = []
+def setModemFun(function):
+    asked.append(function)
+    return answers[function].pop(0)
+net.setModemFun = setModemFun
+from app.platform.quec import Link
+Link().fly()
+print("asked", asked)
+"""
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ({4: [0], 1: [0]}, [4, 1]),
+        ({4: [-1], 0: [0], 1: [0]}, [4, 0, 1]),  # a module without flight mode
+        ({4: [0], 1: [-1, -1, 0]}, [4, 1, 1, 1]),  # one that does not come back at once
+    ],
+)
+def test_flight_mode_ends_on_the_air(ferry, answers, asked):
+    assert ferry.boot(0, main=FLY.format(answers=answers)).lines[-1] == f"asked {asked}"
+
+
 def test_the_oldest_firmware_has_the_wait_for_the_network_as_a_method_only(ferry):
     ferry_boot = ferry.boot(1, before="import checkNet\ndel checkNet.wait_network_connected\n", variants={"check_net": "old"})
     assert ferry_boot.cycles[0]["ok"], ferry_boot.text
