@@ -19,9 +19,10 @@ READY = (3, 1)
 PROFILES = 7  # of data calls
 FLIGHT_MS = 5000
 FLIGHT_TRIES = 3  # to get back on the air
-FULL, OFF_AIR = 1, 4  # of net.setModemFun
+MINIMAL, FULL, OFF_AIR = 0, 1, 4  # of net.setModemFun
 NO_SIGNAL = 99
 WAKE_LOCK = "ferry"
+POWER_ON = "unknown,power key,reset,supply,alarm,watchdog,USB,charger,wake from PSM,dump"  # one text is the least heap
 STACK_BYTES = 32768  # of the worker's thread; the firmware's 8 KiB are too few, and it does not notice
 
 
@@ -94,7 +95,8 @@ class Link:
 
     def fly(self):
         """Off the network and on again, with the SIM card read anew. Blocks for some seconds. Vendor page: net.setModemFun."""
-        net.setModemFun(OFF_AIR)
+        if net.setModemFun(OFF_AIR) != 0:
+            net.setModemFun(MINIMAL)  # not every module knows flight mode
         for _ in range(FLIGHT_TRIES):
             utime.sleep_ms(FLIGHT_MS)
             if net.setModemFun(FULL) == 0:
@@ -128,9 +130,9 @@ class Power:
 
     def on_reason(self):
         """Why the module was switched on, in a word. Vendor page: misc.Power.powerOnReason."""
-        from app.platform.states import power_on
-
-        return power_on(misc.Power.powerOnReason() if hasattr(misc.Power, "powerOnReason") else 0)
+        words = POWER_ON.split(",")
+        reason = misc.Power.powerOnReason() if hasattr(misc.Power, "powerOnReason") else 0
+        return words[reason if 0 <= reason < len(words) else 0]
 
     def battery_mv(self):
         """Voltage of the supply in millivolts, or None while it is not known. Vendor page: misc.Power.getVbatt."""

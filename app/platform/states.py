@@ -1,5 +1,5 @@
 # What is seldom needed of the module, and loaded then: the states of SIM card, registration and data call in words, with what a
-# person can do; why it was switched on; the power saving mode of the network.
+# person can do; the power saving mode of the network.
 
 import pm
 
@@ -32,14 +32,6 @@ _ADVICE = {
 def explain(stage, state):
     """(what it is, what a person can do). Vendor pages: checkNet, sim, net."""
     return _ADVICE.get((stage, state)) or _ADVICE.get(stage) or ("no network", "restart the module")
-
-
-_POWER_ON = ("unknown", "power key", "reset", "supply", "alarm", "watchdog", "USB", "charger", "wake from PSM", "dump")
-
-
-def power_on(reason):
-    """The number of misc.Power.powerOnReason in a word."""
-    return _POWER_ON[reason if 0 <= reason < len(_POWER_ON) else 0]
 
 
 # --- power saving mode (3GPP T3412 and T3324)

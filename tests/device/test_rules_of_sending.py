@@ -131,17 +131,6 @@ def test_a_file_goes_when_it_stood_still_for_so_long(data):
     assert [path for path, _ in boot.data("wait")] == ["/usr/data/a"] * 3
 
 
-def test_a_file_that_stood_still_for_longer_than_ticks_can_tell_goes(data):
-    data.configure(upload={"settle_s": 86400}, schedule={"every_s": 604800})  # a week: ticks seem to run backwards
-    data.put("data/a", b"0")
-    boot = data.sync(3, before=on_event_hook("""
-if kind == "cycle" and data[0]["number"] == 1:
-    with open("/usr/data/a", "w") as a:
-        a.write("changed")
-"""))
-    assert sent(boot) == [[], [], ["a"]]
-
-
 def test_a_file_that_keeps_changing_waits_until_it_does_not(data, ftpd):
     data.configure(upload={"settle_s": 15})
     data.put("data/log", b"0")

@@ -135,6 +135,28 @@ def test_power_saving_is_asked_for_where_the_settings_want_it_and_else_left_alon
     assert [line for line in lines if line[:4] in ("auto", "psm ", "edrx")] == ["autosleep 1", "psm (0, 12, 0, 30)"]
 
 
+ON_REASONS = """
+import usys
+usys.path.append("/usr")
+import misc
+from app.platform.quec import Power
+for reason in (-1, 0, 1, 5, 9, 10):
+    misc.Power.powerOnReason = staticmethod(lambda: reason)
+    print("on:", Power().on_reason())
+"""
+
+
+def test_why_it_was_switched_on_is_a_word(ferry):
+    words = ["unknown", "unknown", "power key", "watchdog", "dump", "unknown"]
+    assert ferry.boot(0, main=ON_REASONS).lines[-6:] == ["on: " + word for word in words]
+
+
+def test_after_a_watchdog_the_status_says_so(ferry, ftpd):
+    ferry.configure(status={"to": "{device}.json"})
+    ferry.sync(power_on_reason=5)
+    assert b'"power_on": "watchdog"' in ftpd.files()[DEVICE + ".json"]
+
+
 # --- a link that has to hold; between two cycles 10 s pass
 
 
@@ -310,6 +332,34 @@ link.redial()
 print("dialled", dialled)
 """
     assert ferry.boot(0, main=check).lines[-3:] == ["changed False", "changed True", "dialled [3, 3]"]
+
+
+FLY = """
+import usys
+usys.path.append("/usr")
+import net
+answers = {answers}
+asked = []
+def setModemFun(function):
+    asked.append(function)
+    return answers[function].pop(0)
+net.setModemFun = setModemFun
+from app.platform.quec import Link
+Link().fly()
+print("asked", asked)
+"""
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ({4: [0], 1: [0]}, [4, 1]),
+        ({4: [-1], 0: [0], 1: [0]}, [4, 0, 1]),  # a module without flight mode
+        ({4: [0], 1: [-1, -1, 0]}, [4, 1, 1, 1]),  # one that does not come back at once
+    ],
+)
+def test_flight_mode_ends_on_the_air(ferry, answers, asked):
+    assert ferry.boot(0, main=FLY.format(answers=answers)).lines[-1] == f"asked {asked}"
 
 
 def test_the_oldest_firmware_has_the_wait_for_the_network_as_a_method_only(ferry):

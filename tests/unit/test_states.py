@@ -1,4 +1,4 @@
-# The states of the link in words, why the module was switched on, and the timers of power saving mode.
+# The states of the link in words, and the timers of power saving mode.
 import importlib
 import itertools
 import sys
@@ -37,11 +37,6 @@ def test_states_with_another_remedy_are_told_apart(states):
 @pytest.mark.parametrize("stage", [0, 4])
 def test_a_stage_that_no_page_names_has_a_line_too(states, stage):
     assert all(states.explain(stage, 7))
-
-
-@pytest.mark.parametrize(("reason", "word"), [(0, "unknown"), (5, "watchdog"), (9, "dump"), (10, "unknown"), (-1, "unknown")])
-def test_why_it_was_switched_on_is_a_word(states, reason, word):
-    assert states.power_on(reason) == word
 
 
 def test_a_timer_is_never_shorter_than_asked_for_and_as_near_as_its_units_let_it(states):

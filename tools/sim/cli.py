@@ -48,7 +48,7 @@ Examples:
 Faults: NAME[@AMOUNT][@WHEN], several separated by commas
   WHEN is a time since the first boot in virtual time (30s, 0-60s, 1h-2d) or cycles (cycle3, cycle3-5);
   60s-redial lasts until the data call is made again, -flight until flight mode, -restart until a restart.
-  Without WHEN a fault is always there, or happens once as soon as it can.
+  Without WHEN a fault is always there, or happens once as soon as it can. Those that never came are told at the end.
 """
     + "".join(f"  {line}\n" for line in faults.help_lines())
     + """
