@@ -6,6 +6,7 @@
 # flight with the SIZE that decides about it. Before RNTO goes out the ledger says PUT_VERIFIED; DONE rides with the next append.
 
 import uhashlib
+import uio
 
 from app.errors import (
     HALT,
@@ -23,6 +24,7 @@ from app.sync.item import RESUME_BYTES
 from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INTENT, PUT_VERIFIED
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
+MARKER_SUFFIX = ".ok"
 NUMBERS = 9  # names that are tried where another file has the name
 STALE_TEMPS = 4  # of so many attempts the temp names are removed: each cut may have kept a DELE from the server
 _UNKNOWN = -2  # SIZE was not answered with a number
@@ -31,7 +33,7 @@ _UNKNOWN = -2  # SIZE was not answered with a number
 class Uploader:
     """Sends files through an open session. `report` hears file(), progress, sent(), skipped(), failed(); see ftp_manager.Report."""
 
-    def __init__(self, session, files, ledger, report, buffer, folders, put_away, has_proof=True, left=()):
+    def __init__(self, session, files, ledger, report, buffer, folders, put_away, verify="size", left=()):
         self._ftp = session
         self._files = files
         self._ledger = ledger
@@ -39,7 +41,8 @@ class Uploader:
         self._buffer = buffer
         self._put_away = put_away  # (rule, path): what becomes of a file that has arrived
         self._folders = folders
-        self._has_proof = has_proof  # False: neither SIZE nor rename, for write-only drop boxes
+        self._has_proof = verify == "size"  # False: neither SIZE nor rename, for write-only drop boxes
+        self._has_marker = verify == "marker"
         self._arrived = None  # Upload whose bytes are on the server, size not known yet
         self._verified = []  # Uploads that were measured and wait for their final names
         # Commands for the next flight whose replies do not matter. `left`: temp names from when we were here last
@@ -135,9 +138,12 @@ class Uploader:
     def _on_taken(self, upload, code, text):
         """A file has the name: it steps aside. A folder has no size, and stays where it is."""
         error, upload.is_refused = upload.is_refused, None
-        if code == 213:
+        if code == 213 and upload.may_replace:
             upload.is_taken = True
             self._verified.append(upload)
+        elif code == 213:  # somebody took the name since it was asked for
+            upload.is_ours = False
+            self._start_over(upload, error)
         else:
             self._give_up(upload, error)
 
@@ -157,16 +163,9 @@ class Uploader:
             )
         else:
             if upload.offset:
-                self._distrust_resume()
+                self._ftp.facts.appe = False
             what = "the server holds %s of %d bytes" % (found if found >= 0 else "none", upload.size)
             self._start_over(upload, IntegrityError(what, verb="SIZE", code=code))
-
-    def _distrust_resume(self):
-        """What went on behind a partial came out wrong or was refused: remember which way it was."""
-        if self._ftp.facts.appe:
-            self._ftp.facts.appe = False
-        else:
-            self._ftp.facts.rest_stor = False
 
     def _start_over(self, upload, error):
         upload.tries += 1
@@ -208,6 +207,8 @@ class Uploader:
 
     def _store(self, steps, upload):
         """Fly `steps` with the transfer of `upload` behind them."""
+        if self._has_marker:  # that of an older version
+            steps.append(("DELE " + upload.remote + MARKER_SUFFIX, None, None))
         steps.extend([("MKD " + folder, None, None) for folder in self._folders.missing(upload.remote)])
         self._ledger.put(PUT_INTENT, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags())
         if upload.size >= RESUME_BYTES or upload.named or self._ledger.has_verified():
@@ -225,11 +226,10 @@ class Uploader:
 
     def _transfer(self, steps, upload, stream):
         ftp = self._ftp
-        command, rest = "STOR", upload.offset
-        if upload.offset and ftp.facts.appe:  # a REST that fills with zeros gives the right size: APPE cannot
-            command, rest = "APPE", 0
+        # Never REST before STOR: there are servers that fill with zeros up to there, and then the size is right.
+        command = "APPE " if upload.offset else "STOR "
         name = upload.temp() if self._has_proof else upload.remote
-        ftp.post_transfer([s[0] for s in steps], command + " " + name, rest)
+        ftp.post_transfer([s[0] for s in steps], command + name)
         self._settle(steps)
         try:
             sent = self._send(upload, stream)
@@ -264,8 +264,7 @@ class Uploader:
     def _send(self, upload, stream):
         """The bytes from upload.offset on; True if what went is what the scan saw."""
         ftp = self._ftp
-        if not ftp.open_data():
-            upload.offset = 0
+        ftp.open_data()
         self._report.file("up", upload.path, upload.size)
         digest = uhashlib.sha256()
         if upload.offset:
@@ -279,13 +278,23 @@ class Uploader:
             if e.code not in (426, 451) or not ftp.is_open():
                 raise
             # All bytes went: the size decides. With TLS servers miss the end that the firmware's TLS does not send.
+        if upload.is_sent and self._has_marker:
+            self._mark(upload.remote, str(upload.size).encode())
         return upload.is_sent
+
+    def _mark(self, name, size):
+        """Tell the readers of a drop box that a file is whole."""
+        ftp = self._ftp
+        ftp.post_transfer([], "STOR " + name + MARKER_SUFFIX)
+        ftp.open_data()
+        ftp.send_blocks(uio.BytesIO(size), len(size), self._buffer)
+        ftp.finish()
 
     def _refused(self, upload, error):
         if error.action == HALT:
             raise error
         if upload.offset and error.code not in (425, 426, 452, 552):  # it may still take the whole file
-            self._distrust_resume()
+            self._ftp.facts.appe = False
             self._folders.forget()
             self._start_over(upload, error)
             return
@@ -353,8 +362,7 @@ class Uploader:
         elif held == _UNKNOWN and pending.kind == PUT_VERIFIED and answers["final"] == upload.size:
             self._commit(upload)  # the rename took place and only its record was lost
         else:
-            facts = self._ftp.facts
-            if RESUME_BYTES <= held < upload.size and (facts.rest_stor or facts.appe):
+            if RESUME_BYTES <= held < upload.size and self._ftp.facts.appe:
                 upload.offset = held
             else:
                 self._replace_temp([], upload, pending)
