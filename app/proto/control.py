@@ -95,7 +95,8 @@ class Control:
     def open(self, host, port, is_early=False):
         """Connect and read the greeting; returns it. With `is_early` the greeting is read with the login's replies instead.
 
-        Blocks for at most three time-outs, with TLS five. Raises TransportError, ConnectionClosed, what the server says."""
+        Blocks for at most a time-out for each address of the name (four) and two more, with TLS four. Raises TransportError,
+        ConnectionClosed, what the server says."""
         self.close()
         self._reader = ReplyReader()
         self.counts.connections += 1
