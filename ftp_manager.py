@@ -492,7 +492,7 @@ class FtpManager:
             self._buffer,
             self._folders,
             self._outbox.put_away,
-            server["verify"] == "size",
+            server["verify"],
             self._outbox.left.pop(self._ledger.server, ()),
         )
         session.open(server["host"], server["port"], server["talk_first"])

@@ -49,9 +49,10 @@ SCHEMA = (
         "server.verify",
         "choice",
         "size",
-        ("size", "none"),
+        ("size", "none", "marker"),
         "",
-        "none is for drop boxes that allow neither SIZE nor rename: files go under their final names, unproved",
+        "none is for drop boxes that allow neither SIZE nor rename: files go under their final names, unproved;"
+        " marker: and a file `name.ok` behind each, which holds its size",
     ),
     (
         "server.timeout_s",
@@ -461,12 +462,12 @@ def check_all(data):
             config[section + "." + name] = found[0][name]
     if not problems:
         _check_twins(config["servers"], problems)
-        verify = "none" if [True for server in config["servers"] if server["verify"] == "none"] else "size"
+        has_proof = not [True for server in config["servers"] if server["verify"] != "size"]
         for i, rule in enumerate(config["upload"]):
-            problem = _why_odd(rule, verify) or _why_never(rule, config["upload"])
+            problem = _why_odd(rule, has_proof) or _why_never(rule, config["upload"])
             if problem:
                 problems.append("upload%s.%s" % ("[%d]" % i if isinstance(data.get("upload"), list) else "", problem))
-        problem = _why_no_status(config["status.to"], verify)
+        problem = _why_no_status(config["status.to"], has_proof)
         if problem:
             problems.append("status.to: " + problem)
     if problems:
@@ -485,21 +486,21 @@ def _check_twins(servers, problems):
         seen.append(mark)
 
 
-def _why_no_status(to, verify):
+def _why_no_status(to, has_proof):
     """None, or why there cannot be a status of that name."""
     for i, name in enumerate(parse_template(to)):
         if i % 2 and name not in ("device", "imei"):
             return "must hold {device} and {imei} only"
     if to and (to.endswith("/") or "{" not in to):
         return "must name a file, another one for each module: with {device} or {imei} in it"
-    return "needs server.verify = size" if to and verify == "none" else None
+    return "needs server.verify = size" if to and not has_proof else None
 
 
-def _why_odd(rule, verify):
+def _why_odd(rule, has_proof):
     """None, or what in an upload rule does not go together."""
-    if rule["mode"] != "whole" and verify == "none":
+    if rule["mode"] != "whole" and not has_proof:
         return "mode: %s needs server.verify = size" % rule["mode"]
-    if verify == "none" and rule["on_conflict"] != "overwrite":
+    if not has_proof and rule["on_conflict"] != "overwrite":
         return "on_conflict: %s needs server.verify = size" % rule["on_conflict"]
     if rule["mode"] != "whole":
         for name, idle in (("on_conflict", "overwrite"), ("cycle_files", 0), ("cycle_bytes", 0)):

@@ -1,24 +1,36 @@
 # FTP and FTP_TLS: ftplib's names, arguments, results and exceptions on top of Session, for people and code that know ftplib.
-# Works on the module and on CPython. Different from ftplib: time-outs always apply (15 s unless given), the data connection
-# goes to the server's own address whatever it says, a transfer shorter than the server announced is an error.
+# Works on the module and on CPython. Different from ftplib: time-outs always apply (15 s unless given), a transfer that
+# stalls or is shorter than the server announced is an error.
 
-from app.errors import IntegrityError, UnexpectedReply
+from app.errors import Error, IntegrityError, ProtocolError, UnexpectedReply
 from app.proto.control import TLS_CONTROL, TLS_EXPLICIT, TLS_OFF
 from app.proto.parse import error_for, parse150, parse227, parse229, parse257, parse_facts, parse_size
-from app.proto.session import Session
+from app.proto.session import RateWatch, Session
 
 FTP_PORT = 21
 BLOCK_BYTES = 4096
-TEXT_BYTES = 8192  # longest line of text that storlines sends
+LINE_BYTES = 8192  # longest line of text that storlines sends, as in ftplib
 
 
 class FTP(Session):
     """A client for one server. Every method that talks blocks for at most a few time-outs and raises `all_errors`."""
 
-    def __init__(self, host="", user="", passwd="", acct="", timeout=15, source_address=None, net=None, clock=None):
+    def __init__(
+        self,
+        host="",
+        user="",
+        passwd="",
+        acct="",
+        timeout=15,
+        source_address=None,
+        *,
+        encoding="utf-8",
+        net=None,
+        clock=None
+    ):
         """Connects if `host` is given and logs in if `user` is. `timeout` in seconds: 5, 10, 15 or 20 on the module.
 
-        `source_address` is there for ftplib's sake; `net` and `clock` replace the real ones (see app/platform)."""
+        `source_address` and `encoding` are there for ftplib's sake. `net` and `clock` replace the real ones (see app/platform)."""
         if net is None:
             from app.platform.sockets import Net
 
@@ -30,6 +42,9 @@ class FTP(Session):
         Session.__init__(self, net, clock, timeout, tls=TLS_OFF)
         self.host = host
         self.port = FTP_PORT
+        self.encoding = encoding
+        self.source_address = source_address
+        self.passiveserver = True
         self.debugging = 0
         self.lastresp = ""
         self._type = ""
@@ -42,19 +57,27 @@ class FTP(Session):
         return self
 
     def __exit__(self, kind, error, trace):
-        if self.is_open():
-            if error is None:
+        try:
+            if error is None and self.is_open():
                 self.quit()
+        except (OSError, EOFError):
+            pass  # it was a courtesy; the session ends either way
+        finally:
             self.close()
 
     # --- session
 
-    def connect(self, host="", port=0, timeout=-999):
-        """Connect to host (default: the constructor's) and TCP port (21); returns the greeting."""
+    def connect(self, host="", port=0, timeout=-999, source_address=None):
+        """Connect to host (default: the constructor's) and TCP port (21); returns the greeting.
+
+        ValueError for what a module cannot do: no time-out, a source_address (a socket is bound to the data call), an
+        encoding that is not UTF-8."""
         self.host = host or self.host
         self.port = port or self.port
         if timeout != -999:
             self.timeout = timeout
+        if not self.timeout or source_address or self.source_address or self.encoding.lower() != "utf-8":
+            raise ValueError("timeout must be seconds, encoding utf-8, source_address None")
         self._type = ""
         return self.open(self.host, self.port)
 
@@ -74,14 +97,17 @@ class FTP(Session):
         self.debugging = level
         self._log = _Printer() if level else None
 
+    debug = set_debuglevel
+
     def set_pasv(self, val):
         """True: the server waits for the data connection (default). False: we do; see `active_host`."""
-        self._own_address = None if val else self._active_address
+        self.passiveserver = val
 
     active_host = ""  # the own address for active mode; a module cannot ask its sockets
 
-    def _active_address(self):
-        return self.active_host or "127.0.0.1"
+    def _choose_opener(self):
+        self._own_address = None if self.passiveserver else lambda: self.active_host or "127.0.0.1"
+        return Session._choose_opener(self)
 
     def quit(self):
         """QUIT, wait for the reply, close."""
@@ -90,6 +116,11 @@ class FTP(Session):
         return text
 
     # --- commands
+
+    def _next(self, limit_s=0):
+        code, text = Session._next(self, limit_s)
+        self.lastresp = text[:3]
+        return code, text
 
     def putcmd(self, line):
         """Send one command; getresp() or voidresp() reads its reply."""
@@ -100,7 +131,6 @@ class FTP(Session):
         """The next reply, 1xx to 3xx; error_temp, error_perm, error_proto for others."""
         verb = self._verb()
         code, text = self.reply()
-        self.lastresp = text[:3]
         if not 100 <= code < 400:
             raise error_for(code, text, verb)
         return text
@@ -128,13 +158,21 @@ class FTP(Session):
         return self.voidcmd("ACCT " + password)
 
     def abort(self):
-        """ABOR: ends the transfer under way; returns the reply. Some servers answer with two."""
+        """ABOR: ends the transfer under way; returns the reply, 225, 226 or 426. error_proto for others."""
         self.close_data()
         self.putcmd("ABOR")
-        while True:
+        found = ""
+        code = 0
+        while code != 225 and (self._awaited or self._unsent):  # 225: there was none, and it gets no reply of its own
             code, text = self._next()
-            if not self._awaited and code >= 200:
-                return text
+            if code in (225, 226, 426):
+                found = text
+            elif code < 200 and self._has_begun:  # pure-ftpd ends some transfers so
+                self._awaited = self._awaited[1:]
+        self._awaited = []
+        if not found:
+            raise ProtocolError(text, verb="ABOR", code=code)
+        return found
 
     def noop(self):
         """NOOP."""
@@ -239,11 +277,11 @@ class FTP(Session):
                 return parse229(text, self._peer)
             self.facts.epsv = False
         host, port = parse227(self.sendcmd("PASV"))
-        return (host if self.trust_server_address else self._peer[0]), port
+        return (host if self.trust_server_pasv_ipv4_address else self._peer[0]), port
 
     def makeport(self):
         """Active mode: listen and tell the server where (PORT or EPRT); returns the listener."""
-        self._own_address = self._own_address or self._active_address
+        self.passiveserver = False
         self.voidcmd(self._choose_opener())
         return self._listener
 
@@ -260,16 +298,13 @@ class FTP(Session):
         self.post_transfer([], cmd, int(rest or 0))
         if not self.open_data():
             self._drop_transfer_of_refused_rest(cmd)
-        verb = self._verb()
-        code, text = self._next()
-        if code >= 400:
-            self.close_data()
-            raise error_for(code, text, verb)
-        if code >= 200:
-            self.close_data()
-            raise UnexpectedReply(text, verb=verb, code=code)
-        self._has_begun = True
-        return self._data, parse150(text) if code == 150 else None
+        if not self._has_begun:  # with TLS it was waited for
+            self._read_preliminary()
+        text = self._preliminary
+        if self._early:
+            text = self.finish()
+            raise UnexpectedReply(text, verb=cmd.split(" ")[0], code=int(text[:3]))
+        return self._data, parse150(text) if text[:3] == "150" else None
 
     def _drop_transfer_of_refused_rest(self, cmd):
         # ftplib's REST raises; going on from 0 behind the caller's back would spoil his file
@@ -286,7 +321,10 @@ class FTP(Session):
         IntegrityError if fewer bytes came than the server announced."""
         self._set_type("TYPE I")
         size = self.ntransfercmd(cmd, rest)[1]
-        got = self.receive_blocks(callback)
+        try:
+            got = self.receive_blocks(callback, block_bytes=blocksize)
+        finally:
+            self.close_data()
         text = self.finish()
         if size is not None and got < size - int(rest or 0):
             raise IntegrityError("%d of %d bytes arrived" % (got, size), verb="RETR")
@@ -296,14 +334,7 @@ class FTP(Session):
         """Send the rest of the open file `fp` byte for byte. `callback(block)` gets each block. Returns the final reply."""
         self._set_type("TYPE I")
         self.ntransfercmd(cmd, rest)
-        while True:
-            block = fp.read(blocksize)
-            if not block:
-                break
-            self._send_all(block)
-            if callback:
-                callback(block)
-        return self.finish()
+        return self._send_all(lambda: fp.read(blocksize), callback)
 
     def retrlines(self, cmd, callback=None):
         """A listing or text in TYPE A: `callback(line)` gets each line without its end, which is lost: not for files.
@@ -311,30 +342,40 @@ class FTP(Session):
         Lines are cut at 1,000 bytes. Returns the final reply."""
         self._set_type("TYPE A")
         take = callback or print
-        return self.lines(cmd, lambda raw: take(_text(raw)))
+        return self.lines(cmd, lambda raw: take(_text(raw)), None)
 
     def storlines(self, cmd, fp, callback=None):
-        """Send the lines of the open binary file `fp` in TYPE A, each ending in CRLF whatever it ended in: not for files."""
+        """Send the lines of the open binary file `fp` in TYPE A, each ending in CRLF whatever it ended in: not for files.
+
+        Error for a line of more than LINE_BYTES."""
+
+        def line():
+            found = fp.readline(LINE_BYTES + 1)
+            if len(found) > LINE_BYTES:
+                raise Error("a line of more than %d bytes" % LINE_BYTES, verb="STOR")
+            if not found or found[-2:] == b"\r\n":
+                return found
+            return (found[:-1] if found[-1:] in (b"\r", b"\n") else found) + b"\r\n"
+
         self._set_type("TYPE A")
         self.ntransfercmd(cmd)
-        while True:
-            line = fp.readline()
-            if not line:
-                break
-            line = line.rstrip(b"\r\n") + b"\r\n"
-            self._send_all(line)
-            if callback:
-                callback(line)
-        return self.finish()
+        return self._send_all(line, callback)
 
-    def _send_all(self, block):
-        view = memoryview(block)
-        at = 0
+    def _send_all(self, read, callback):
+        """Send what `read()` gives until it gives nothing; returns the final reply."""
+        watch = RateWatch(self._clock)
+        sent = 0
         try:
-            while at < len(block):
-                at += self._data.send(view[at:])
-        except OSError as e:
-            self._raise_cause(e, "STOR")
+            while True:
+                block = read()
+                if not block:
+                    return self.finish()
+                self._send_rest(memoryview(block), 0, watch, sent)
+                sent += len(block)
+                if callback:
+                    callback(block)
+        finally:
+            self.close_data()
 
     def _set_type(self, command):
         if self._type != command:
@@ -343,7 +384,8 @@ class FTP(Session):
 
 
 class FTP_TLS(FTP):
-    """FTP over TLS (RFC 4217): login() protects the control connection first; prot_p() the data connections too.
+    """FTP over TLS (RFC 4217): login() protects the control connection first; prot_p() the data connections too. Once on,
+    both are on again after connect().
 
     The firmware verifies no certificate; `fingerprint()` tells whom one talks to."""
 
@@ -355,9 +397,14 @@ class FTP_TLS(FTP):
 
     def auth(self):
         """AUTH TLS; returns the reply. From here on the control connection is encrypted, data stays clear until prot_p()."""
+        if self._tls != TLS_OFF:
+            raise ValueError("TLS is on already")
         self.start_tls()
         self._tls = TLS_CONTROL
         return "234 AUTH TLS"
+
+    def _protection(self):
+        return "P" if self._tls == TLS_EXPLICIT else ""  # C is where every session begins
 
     def prot_p(self):
         """Encrypt data connections too."""

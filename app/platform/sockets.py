@@ -19,7 +19,6 @@ from app.errors import TransportError, number_of
 ADDRESSES = 4  # of a name are tried, no more: each may cost a time-out
 LISTEN_PORTS = (49152, 65535)  # of active mode; the module cannot tell which port the system chose, so Ferry chooses
 LISTEN_TRIES = 8
-CONTROL_LINE_BYTES = 512
 STRANGERS = 4  # connections from elsewhere that are turned away before active mode gives up
 _CONNECTED = (4, 7)  # lwIP's ESTABLISHED, and CLOSE_WAIT: a short file and its end may be here already
 _END = 107
@@ -75,6 +74,13 @@ class Connection:
             raise OSError(110)
         return count
 
+    def sendall(self, data):
+        """Send all of it; each piece may block for the time-out."""
+        view = memoryview(data)
+        at = 0
+        while at < len(data):
+            at += self.send(view[at:])
+
     def is_ready(self):
         """True if recv() would not block. Never blocks itself."""
         if self._poller is None:
@@ -91,7 +97,7 @@ class Connection:
 
 
 class TlsConnection:
-    """A connection inside TLS. `is_control`: read line by line, because read(n) would wait for n bytes."""
+    """A connection inside TLS. `is_control`: read byte by byte, because read(n) would wait for n bytes, each with a time-out."""
 
     def __init__(self, plain, wrapped, is_control):
         self._plain = plain
@@ -108,7 +114,7 @@ class TlsConnection:
         if self._has_ended:
             return b""
         try:
-            data = self._sock.readline(CONTROL_LINE_BYTES) if self._is_control else self._sock.read(size)
+            data = self._sock.read(1 if self._is_control else size)
         except OSError as e:
             number = abs(number_of(e))  # mbedTLS's numbers are negative
             if number != _END:
@@ -125,6 +131,8 @@ class TlsConnection:
         if not count:
             raise OSError(110)
         return count
+
+    sendall = Connection.sendall
 
     def is_ready(self):
         return False  # what waits may be half a TLS record: only a read can tell
@@ -248,11 +256,11 @@ class Net:
         try:
             import ussl
         except ImportError:
-            return TlsConnection(connection, _wrap_on_pc(connection, host), is_control)
+            return TlsConnection(connection, _wrap_on_pc(connection, host, is_control), is_control)
         return TlsConnection(connection, ussl.wrap_socket(connection._sock, server_hostname=host), is_control)
 
 
-def _wrap_on_pc(connection, host):
+def _wrap_on_pc(connection, host, is_control):
     """CPython: a file-like TLS socket, as unverified as the module's. It takes the place of the plain one, which is void then."""
     import ssl
 
@@ -260,26 +268,29 @@ def _wrap_on_pc(connection, host):
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     connection._sock = context.wrap_socket(connection._sock, server_hostname=host)
-    return _PcTls(connection._sock)
+    return _PcTls(connection._sock, is_control)
 
 
 class _PcTls:
     """CPython's SSLSocket with the methods of the module's."""
 
-    def __init__(self, sock):
+    def __init__(self, sock, is_control):
         self._sock = sock
+        self._is_control = is_control
         self._file = sock.makefile("rb")
         self.getpeercert = sock.getpeercert
 
     def read(self, size):
         return self._file.read(size)
 
-    def readline(self, size):
-        return self._file.readline(size)
-
     def write(self, data):
         return self._sock.send(data)
 
     def close(self):
         self._file.close()
-        self._sock.close()
+        try:
+            if not self._is_control:  # what TLS 1.3 sent and nobody read makes a reset of the close: uploads lose their end
+                self._sock.settimeout(5)
+                self._sock.unwrap()
+        finally:
+            self._sock.close()

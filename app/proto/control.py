@@ -16,6 +16,9 @@ DRIP_FACTOR = 2  # a reply that keeps dripping may take this many time-outs
 # What a positive reply to a verb must be; anything else positive means that replies and commands are out of step.
 _DUE = {"EPSV": 229, "PASV": 227, "SIZE": 213, "MDTM": 213, "RNFR": 350, "REST": 350}
 
+_SECRET = ("PASS", "ACCT")  # whose argument nobody may see
+SECRET_CHARS = 4  # a shorter one is a part of many words, and what the server says would be lost
+
 # "Too many connections" and the like come as 530 too. They pass; a wrong password does not.
 _TLS_WORDS = ("tls", "ssl", "encrypt", "cleartext", "use auth")
 _BUSY_WORDS = ("too many", "maximum", "limit", "busy", "try again", "later", "overload")
@@ -23,7 +26,7 @@ _BUSY_WORDS = ("too many", "maximum", "limit", "busy", "try again", "later", "ov
 TLS_OFF, TLS_EXPLICIT, TLS_IMPLICIT, TLS_CONTROL = TLS_MODES = ("off", "explicit", "implicit", "control-only")
 
 
-_FACTS = ("flights", "epsv", "mlsd", "rest_stor", "appe", "no_pret")  # the order is that of the bits in the ledger
+_FACTS = ("flights", "epsv", "mlsd", "appe", "no_pret")  # the order is that of the bits in the ledger
 
 
 class Facts:
@@ -33,8 +36,7 @@ class Facts:
         self.flights = True  # takes several commands in one write
         self.epsv = True
         self.mlsd = True
-        self.rest_stor = True  # REST before STOR goes on where it should
-        self.appe = True
+        self.appe = True  # and it goes on where it should
         self.no_pret = True  # EPSV and PASV work without PRET before them
 
     def flags(self):
@@ -80,6 +82,7 @@ class Control:
         self._flight_count = 0  # commands in the last write
         self._is_asking = False  # something was sent since the last wait: the next wait is a round trip
         self._login = False  # the replies of the login are still to be read
+        self._secret = ""  # of the last PASS or ACCT: there are servers that repeat what they do not like
         self._greeted_in = False
         self._question = ""
         self.answer = (0, "")  # to the question of the login
@@ -92,7 +95,8 @@ class Control:
     def open(self, host, port, is_early=False):
         """Connect and read the greeting; returns it. With `is_early` the greeting is read with the login's replies instead.
 
-        Blocks for at most three time-outs, with TLS five. Raises TransportError, ConnectionClosed, what the server says."""
+        Blocks for at most a time-out for each address of the name (four) and two more, with TLS four. Raises TransportError,
+        ConnectionClosed, what the server says."""
         self.close()
         self._reader = ReplyReader()
         self.counts.connections += 1
@@ -168,7 +172,7 @@ class Control:
                 if c in command:
                     raise ValueError("a command must not hold CR, LF or NUL: " + command.split(" ")[0][:20])
             if len(command.encode()) > COMMAND_BYTES:
-                raise ValueError("a command of more than %d bytes: %s" % (COMMAND_BYTES, command[:40]))
+                raise ValueError("a command of more than %d bytes: %s" % (COMMAND_BYTES, command.split(" ")[0][:20]))
         self._unsent.extend(commands)
 
     def reply(self):
@@ -200,6 +204,8 @@ class Control:
         code, text = self._read(verb, limit_s or self.timeout)
         if self._awaited and (code >= 200 or verb in _DUE):
             self._awaited.pop(0)
+        if verb.upper() in _SECRET and len(self._secret) >= SECRET_CHARS:
+            text = text[:4] + text[4:].replace(self._secret, "***")
         if self._log:
             self._log.debug("< %s", text)
         if code == 421:
@@ -226,8 +232,12 @@ class Control:
         for command in self._unsent[:count]:
             verb = command.split(" ")[0]
             self._awaited.append(verb)
-            if self._log:
-                self._log.debug("> %s", verb + " ***" if verb in ("PASS", "ACCT") else command)
+            if verb.upper() in _SECRET:
+                self._secret = command[5:]
+                if self._log:
+                    self._log.debug("> %s ***", verb)
+            elif self._log:
+                self._log.debug("> %s", command)
             raw += command.encode() + b"\r\n"
         del self._unsent[:count]
         self._flight_count = count
@@ -272,7 +282,8 @@ class Control:
                 self._probe()
             self.close()
             raise TransportError(number, verb=verb, step="control")
-        except (EOFError, ProtocolError):
+        except (EOFError, ProtocolError) as e:
+            e.verb = verb
             self.close()
             raise
         return found
@@ -301,18 +312,24 @@ class Control:
         `question` is one more command behind them, whose reply then is in `answer` and decides about nothing.
 
         With an `account` for ACCT the login is done at once, a command at a time: what follows it depends on the answers."""
-        if not user:
-            user, password = "anonymous", password or "anonymous@"
-        protect = []
-        if self._tls != TLS_OFF:
-            protect = ["PBSZ 0", "PROT " + ("C" if self._tls == TLS_CONTROL else "P")]
-        self._login = True
+        user = user or "anonymous"
+        if user == "anonymous" and password in ("", "-"):
+            password += "anonymous@"
+        flight = []
         if account:
             self._login_slowly(user, password, account)
         else:
-            self.post(["USER " + user, "PASS " + password])
+            flight = ["USER " + user, "PASS " + password]
+        level = self._protection()
+        if level:
+            flight += ["PBSZ 0", "PROT " + level]
+        self.post(flight + ["TYPE I"] + ([question] if question else []))
         self._question = question
-        self.post(protect + ["TYPE I"] + ([question] if question else []))
+        self._login = "TYPE" if account else True
+
+    def _protection(self):
+        """The argument of the login's PROT; "" = there is none."""
+        return {TLS_OFF: "", TLS_CONTROL: "C"}.get(self._tls, "P")
 
     def _login_slowly(self, user, password, account):
         if self._awaited:
@@ -326,7 +343,6 @@ class Control:
         if not 200 <= code < 300:
             self._refuse_login(code, text, "ACCT")
         self.login_reply = text
-        self._login = "TYPE"
 
     def _finish_login(self):
         stage, self._login = self._login, False
@@ -335,7 +351,7 @@ class Control:
             if self._awaited and self._awaited[0] == "greeting":
                 self._greet()
             self._judge_password()
-        if self._tls != TLS_OFF:
+        if self._protection():
             self._next()  # PBSZ: refused by some, needed by some
             code, text = self._next()
             if code != 200:
@@ -353,11 +369,12 @@ class Control:
             self._refuse_login(code, text, "USER")
         if code == 332:  # what it says to PASS tells less
             self._refuse_login(code, text, "USER")
+        self.login_reply = self.welcome if self._greeted_in else text
         is_in = self._greeted_in or code in (200, 230, 232)
         code, text = self._next()
         if is_in and code in (500, 502, 503):
-            pass  # logged in before PASS, which then may be refused
-        elif not 200 <= code < 300:
+            return  # logged in before PASS, which then may be refused
+        if not 200 <= code < 300:
             self._refuse_login(code, text, "PASS")
         self.login_reply = text
 

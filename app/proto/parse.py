@@ -64,8 +64,9 @@ def parse227(text):
     """(host, TCP port) of a 227 reply (RFC 959 PASV), wherever the six numbers stand in it."""
     _demand(text, 227, "PASV")
     found = _six_numbers(text[3:])
-    if found and max(found) <= 255 and min(found) >= 0 and (found[4] or found[5]):
-        return "%d.%d.%d.%d" % tuple(found[:4]), found[4] * 256 + found[5]
+    port = found[4] * 256 + found[5] if found and 0 <= min(found[4:]) and max(found[4:]) <= 255 else 0
+    if port:  # the address may be nonsense: nobody uses it unless he is told to
+        return "%d.%d.%d.%d" % tuple(found[:4]), port
     raise ProtocolError(text, verb="PASV", code=227)
 
 

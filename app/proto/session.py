@@ -11,6 +11,7 @@ BLOCK_BYTES = 4096  # a read of the data connection: three segments of 1360 byte
 SMALL_BLOCK_BYTES = 1024  # where the heap is nearly full: there is no room for more in one piece
 PLENTY_BYTES = 131072  # of free heap
 LINE_BYTES = 1000  # of a listing; longer lines are cut, so that nothing grows
+LISTING_BYTES = 4194304  # 10,000 entries with the longest names; one that goes on after this never ends
 RATE_WINDOW_MS = 60000
 RATE_FLOOR_BYTES_S = 100  # slower than this for a minute is a stalled transfer; NB-IoT gives 3,000
 PRELIMINARIES = 4  # 1xx replies before the final one; one is usual
@@ -31,7 +32,9 @@ class Session(Control):
         self._transfer = []  # the commands behind it
         self._has_begun = False
         self._early = ""  # the final reply, if it came before the data had ended
-        self.trust_server_address = False  # True: the address in a 227 is used; else always the control connection's
+        self._preliminary = ""  # the 1xx reply of the last transfer
+        # True: the address in a 227 is used; else always the control connection's (ftplib's name)
+        self.trust_server_pasv_ipv4_address = False
 
     # --- opening
 
@@ -93,13 +96,12 @@ class Session(Control):
         is_at_offset = True
         if len(self._transfer) > 1:
             is_at_offset = self._next()[0] == 350
-            if not is_at_offset:
-                self.facts.rest_stor = False
         self._flush()  # in lock-step the command goes now
+        if self._listener or self._has_private_data():
+            self._read_preliminary()  # a server that refuses neither connects nor shakes hands
         if self._listener:
             self._accept_data()
         if self._has_private_data():
-            self._read_preliminary()  # a server that refuses does not shake hands
             self._wrap_data()
         return is_at_offset
 
@@ -111,7 +113,7 @@ class Session(Control):
             self.facts.epsv = False
             self.close()  # the server now waits for a data connection that nobody can open
             raise
-        if not self.trust_server_address:
+        if not self.trust_server_pasv_ipv4_address:
             host = self._peer[0]
         self.counts.connections += 1
         self.counts.round_trips += 1
@@ -143,7 +145,6 @@ class Session(Control):
             self._data_failed(e, "PORT", "the module's network does not let the server in: set server.mode to passive")
         self._drop_listener()
         self.counts.connections += 1
-        self.counts.round_trips += 1
         self._is_asking = True
 
     def _has_private_data(self):
@@ -197,7 +198,7 @@ class Session(Control):
             self._read_preliminary()
         view = memoryview(buffer)
         room = len(buffer)
-        watch = _RateWatch(self._clock)
+        watch = RateWatch(self._clock)
         left = size
         blocks = 0
         readinto = stream.readinto
@@ -211,10 +212,10 @@ class Session(Control):
                 digest.update(block)
             try:
                 count = send(block)
-                while count != n:
-                    count += self._data.send(view[count:n])
             except OSError as e:
                 self._raise_cause(e, "STOR")
+            if count != n:
+                self._send_rest(view[:n], count, watch, size - left)
             left -= n
             if progress:
                 progress(size - left)
@@ -229,14 +230,24 @@ class Session(Control):
         self.counts.sent_bytes += sent
         return sent
 
-    def receive_blocks(self, write, digest=None, progress=None, at_most=None):
+    def _send_rest(self, block, at, watch, before):
+        """A block from `at` on, behind `before` bytes of the transfer."""
+        try:
+            while at < len(block):
+                if watch.is_stalled(before + at):
+                    self._stalled("STOR")
+                at += self._data.send(block[at:])
+        except OSError as e:
+            self._raise_cause(e, "STOR")
+
+    def receive_blocks(self, write, digest=None, progress=None, at_most=None, block_bytes=BLOCK_BYTES):
         """Pass the data connection to `write(block)` until it ends; returns the bytes received. Raises IntegrityError beyond
         `at_most` bytes, with the transfer still to be abandoned; TransportError, or what the server said, if the link dies."""
         if not self._has_begun:
             self._read_preliminary()
-        watch = _RateWatch(self._clock)
+        watch = RateWatch(self._clock)
         got = blocks = 0
-        size = _block_bytes()
+        size = min(block_bytes, _block_bytes())
         recv = self._data.recv
         while True:
             try:
@@ -247,7 +258,7 @@ class Session(Control):
                 break
             got += len(block)
             if at_most is not None and got > at_most:
-                raise IntegrityError("more than the %d bytes that were announced" % at_most, verb="RETR")
+                raise IntegrityError("more than the %d bytes that are due" % at_most, verb="RETR")
             write(block)
             if digest:
                 digest.update(block)
@@ -264,6 +275,7 @@ class Session(Control):
         verb = self._verb()
         code, text = self._next()
         self._has_begun = True
+        self._preliminary = text
         if code >= 400:
             self.close_data()
             raise self._refusal(code, text, verb)
@@ -277,6 +289,8 @@ class Session(Control):
 
     def _raise_cause(self, error, verb):
         """A data connection that died: the server's final reply says why, if there is one; else it is the link."""
+        if not self.is_open():
+            raise error  # stalled
         number = number_of(error)
         try:
             self.finish(DRAIN_S)
@@ -326,15 +340,17 @@ class Session(Control):
                 if not self.is_open():
                     raise  # else the server says that it was broken off, as it should
 
-    def lines(self, command, take):
-        """Run a listing; `take(line)` gets each line as bytes, without its end, cut at LINE_BYTES. Returns the final reply."""
+    def lines(self, command, take, at_most=LISTING_BYTES):
+        """Run a listing; `take(line)` gets each line as bytes, without its end, cut at LINE_BYTES. Returns the final reply.
+
+        IntegrityError, and the session is over, beyond `at_most` bytes."""
         self.post_transfer([], command)
         self.open_data()
         if not self._has_begun:
             self._read_preliminary()
         splitter = _Lines(take)
         try:
-            self.receive_blocks(splitter.write)
+            self.receive_blocks(splitter.write, at_most=at_most)
         except Exception:
             self.close()
             raise
@@ -354,7 +370,7 @@ def _block_bytes():
     return BLOCK_BYTES
 
 
-class _RateWatch:
+class RateWatch:
     """Notices a transfer that goes on, but too slowly to ever end."""
 
     def __init__(self, clock):
@@ -364,10 +380,11 @@ class _RateWatch:
 
     def is_stalled(self, done):
         now_ms = self._clock.ticks_ms()
-        if self._clock.ticks_diff(now_ms, self._start_ms) < RATE_WINDOW_MS:
+        passed_ms = self._clock.ticks_diff(now_ms, self._start_ms)
+        if passed_ms < RATE_WINDOW_MS:
             return False
         count, self._counted, self._start_ms = done - self._counted, done, now_ms
-        return count * 1000 < RATE_FLOOR_BYTES_S * RATE_WINDOW_MS
+        return count * 1000 < RATE_FLOOR_BYTES_S * passed_ms
 
 
 class _Lines:

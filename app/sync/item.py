@@ -64,7 +64,8 @@ class Upload:
         # What has the name there may go. What arrived and was put away here is nobody's to replace.
         is_kept = pending and pending.may_be_renamed() and rule["after"] == "keep"
         is_same = pending and pending.is_of(size, digest) and pending.flags & _FLAGS != LOCKED
-        self.is_ours = bool(done or is_kept or is_same) or rule["on_conflict"] == "overwrite"
+        self.may_replace = bool(done or is_kept or is_same) or rule["on_conflict"] == "overwrite"
+        self.is_ours = self.may_replace  # or nobody has the name
         self.tries = 0
         self.offset = 0
         self.is_sent = False  # all bytes went; whether they arrived is not known

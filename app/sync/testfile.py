@@ -34,7 +34,7 @@ class TestFile:
             if not is_stored or not self._ftp.is_open():
                 told.skipped((hop,))
             elif not self._has_proof and hop != "delete":
-                told.skipped((hop,), "server.verify is none")
+                told.skipped((hop,), "server.verify is not size")
             else:
                 told.step(hop, step)
         for name in self._left:

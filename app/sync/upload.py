@@ -7,6 +7,7 @@
 # An append costs two block erases, however many records: small files that were verified wait for each other and share one.
 
 import uhashlib
+import uio
 
 from app.errors import (
     HALT,
@@ -25,6 +26,7 @@ from app.sync.records import ALL_SENT, CANCEL, FORGET, LOCKED, PUT_DONE, PUT_INT
 
 TRIES = 2  # of a file whose size comes out wrong; then it is parked
 VERIFIED = 4  # files that get their final names in one flight, behind one append; after a power cut as many may go again
+MARKER_SUFFIX = ".ok"
 NUMBERS = 9  # names that are tried where another file has the name
 STALE_TEMPS = 4  # of so many attempts the temp names are removed: each cut may have kept a DELE from the server
 _UNKNOWN = -2  # SIZE was not answered with a number
@@ -33,7 +35,7 @@ _UNKNOWN = -2  # SIZE was not answered with a number
 class Uploader:
     """Sends files through an open session. `report` hears file(), progress, sent(), skipped(), failed(); see ftp_manager.Report."""
 
-    def __init__(self, session, files, ledger, report, buffer, folders, put_away, has_proof=True, left=()):
+    def __init__(self, session, files, ledger, report, buffer, folders, put_away, verify="size", left=()):
         self._ftp = session
         self._files = files
         self._ledger = ledger
@@ -41,12 +43,14 @@ class Uploader:
         self._buffer = buffer
         self._put_away = put_away  # (rule, path): what becomes of a file that has arrived
         self._folders = folders
-        self._has_proof = has_proof  # False: neither SIZE nor rename, for write-only drop boxes
+        self._has_proof = verify == "size"  # False: neither SIZE nor rename, for write-only drop boxes
+        self._has_marker = verify == "marker"
         self._arrived = None  # Upload whose bytes are on the server, size not known yet
         self._verified = []  # Uploads that were measured and wait for their final names
         # Commands for the next flight whose replies do not matter. `left`: temp names from when we were here last
         self._chores = ["DELE " + temp for temp in left]
         self._again = []  # Uploads that start over in this run
+        self._has_sent = False  # a file, in this session
 
     def run(self, uploads):
         """Send `uploads` (an iterable); the last ones stay in hand, see finish().
@@ -61,7 +65,7 @@ class Uploader:
         while self._arrived or self._verified or self._chores:
             self._step(None)
             self._repeat()
-        if self._ledger.waiting_count(PUT_DONE) > 1:  # that one has arrived may be known in RAM only, but not of several
+        if self._has_sent and self._ledger.waiting_count(PUT_DONE) > 1:  # that one has arrived may be known in RAM only, but not of several
             self._save()
 
     def _repeat(self):
@@ -145,9 +149,12 @@ class Uploader:
     def _on_taken(self, upload, code, text):
         """A file has the name: it steps aside. A folder has no size, and stays where it is."""
         error, upload.is_refused = upload.is_refused, None
-        if code == 213:
+        if code == 213 and upload.may_replace:
             upload.is_taken = True
             self._verified.append(upload)
+        elif code == 213:  # somebody took the name since it was asked for
+            upload.is_ours = False
+            self._start_over(upload, error)
         else:
             self._give_up(upload, error)
 
@@ -167,7 +174,7 @@ class Uploader:
             )
         else:
             if upload.offset:
-                self._distrust_resume()
+                self._ftp.facts.appe = False
             what = "the server holds %s of %d bytes" % (found if found >= 0 else "none", upload.size)
             self._start_over(upload, IntegrityError(what, verb="SIZE", code=code))
 
@@ -181,13 +188,6 @@ class Uploader:
         self._ledger.put(
             kind, upload.key, upload.size, upload.digest, upload.serial, upload.attempt, upload.flags(flags)
         )
-
-    def _distrust_resume(self):
-        """What went on behind a partial came out wrong or was refused: remember which way it was."""
-        if self._ftp.facts.appe:
-            self._ftp.facts.appe = False
-        else:
-            self._ftp.facts.rest_stor = False
 
     def _start_over(self, upload, error):
         upload.tries += 1
@@ -217,6 +217,7 @@ class Uploader:
             self._ledger.put(PUT_DONE, upload.key, upload.size, upload.digest, upload.serial, 0, upload.flags())
         if upload.named:
             self._ledger.put(FORGET, upload.named)
+        self._has_sent = True
         self._report.sent(upload.path, upload.remote, upload.size, upload.key)
 
     def _is_unchanged(self, upload):
@@ -229,6 +230,8 @@ class Uploader:
 
     def _store(self, steps, upload, is_due):
         """Fly `steps` with the transfer of `upload` behind them. `is_due`: they need what the ledger has waiting."""
+        if self._has_marker:  # that of an older version
+            steps.append(("DELE " + upload.remote + MARKER_SUFFIX, None, None))
         steps.extend([("MKD " + folder, None, None) for folder in self._folders.missing(upload.remote)])
         upload.is_unlike = False
         self._note(PUT_INTENT, upload)
@@ -257,11 +260,10 @@ class Uploader:
         """`asks`: the size under the final name is asked in this flight. If it is another one the intent says so, and after a cut
         tells as much as PUT_VERIFIED would: that needs no append of its own."""
         ftp = self._ftp
-        command, rest = "STOR", upload.offset
-        if upload.offset and ftp.facts.appe:  # a REST that fills with zeros gives the right size: APPE cannot
-            command, rest = "APPE", 0
+        # Never REST before STOR: there are servers that fill with zeros up to there, and then the size is right.
+        command = "APPE " if upload.offset else "STOR "
         name = upload.temp() if self._has_proof else upload.remote
-        ftp.post_transfer([s[0] for s in steps], command + " " + name, rest)
+        ftp.post_transfer([s[0] for s in steps], command + name)
         self._settle(steps)
         if asks:
             if upload.is_unlike:
@@ -300,8 +302,7 @@ class Uploader:
     def _send(self, upload, stream):
         """The bytes from upload.offset on; True if what went is what the scan saw."""
         ftp = self._ftp
-        if not ftp.open_data():
-            upload.offset = 0
+        ftp.open_data()
         self._report.file("up", upload.path, upload.size)
         digest = uhashlib.sha256()
         if upload.offset:
@@ -315,13 +316,23 @@ class Uploader:
             if e.code not in (426, 451) or not ftp.is_open():
                 raise
             # All bytes went: the size decides. With TLS servers miss the end that the firmware's TLS does not send.
+        if upload.is_sent and self._has_marker:
+            self._mark(upload.remote, str(upload.size).encode())
         return upload.is_sent
+
+    def _mark(self, name, size):
+        """Tell the readers of a drop box that a file is whole."""
+        ftp = self._ftp
+        ftp.post_transfer([], "STOR " + name + MARKER_SUFFIX)
+        ftp.open_data()
+        ftp.send_blocks(uio.BytesIO(size), len(size), self._buffer)
+        ftp.finish()
 
     def _refused(self, upload, error):
         if error.action == HALT:
             raise error
         if upload.offset and error.code not in (425, 426, 452, 552):  # it may still take the whole file
-            self._distrust_resume()
+            self._ftp.facts.appe = False
             self._folders.forget()
             self._start_over(upload, error)
             return
@@ -389,8 +400,7 @@ class Uploader:
         elif held == _UNKNOWN and pending.may_be_renamed() and answers["final"] == upload.size:
             self._commit(upload)  # the rename took place and only its record was lost
         else:
-            facts = self._ftp.facts
-            if RESUME_BYTES <= held < upload.size and (facts.rest_stor or facts.appe):
+            if RESUME_BYTES <= held < upload.size and self._ftp.facts.appe:
                 upload.offset = held
             else:
                 self._replace_temp([], upload, pending)

@@ -9,6 +9,7 @@ The kind "modes" is in modes.py.
 """
 
 import re
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import cycle
@@ -88,6 +89,7 @@ class Sweep:
         write_tree(self.world.usr, self.old[0])
         write_tree(server.root, self.old[1])
         self._problems = []
+        self.cycles_needed = Counter()  # cycles without faults until both sides were in step -> cuts
         self._is_half_allowed = False
         self._run_clean(self.world.boot(proxy.port, **self.settings))
         self._start = read_tree(self.world.usr), read_tree(server.root)
@@ -146,7 +148,9 @@ class Sweep:
         if result.ok and not self._is_listing(cut):
             self._compare("the cycle said ok, but")
         self._proxy.clear_faults()
-        if self._run_clean(self._boot() if cut.has_reboot else manager):
+        cycles = self._run_clean(self._boot() if cut.has_reboot else manager)
+        self.cycles_needed[cycles] += 1
+        if cycles:
             self._compare("a cycle without faults said ok, but")
         self._end_sessions()
         self._look("at the end")
@@ -161,16 +165,18 @@ class Sweep:
         return cut.on == DATA and cut.direction == DOWN and cut.nth >= LISTING
 
     def _run_clean(self, manager):
-        """Cycles until one is good; False, and a problem, if none is."""
-        for _ in range(CYCLES):
+        """Cycles until one is good: their number; 0, and a problem, if none is."""
+        count = 0
+        while count < CYCLES:
+            count += 1
             result = manager.run_cycle()
             if result.ok:
                 break
-        else:
+        if not result.ok:
             self._problems.append(f"not in step after {CYCLES} cycles: {result.error}")
         if self.world.net.open_count():
             self._problems.append(f"{self.world.net.open_count()} sockets were left open")
-        return result.ok
+        return count if result.ok else 0
 
     def _end_sessions(self):
         """What the server still does for this cut must not come into the next one."""

@@ -1,6 +1,7 @@
 """A cut at any byte, on any server: nothing hangs, nothing is told that is not so, nothing is ever half there, and the
 next cycles bring both sides in step. What is checked after each cut: tests/faults/sweep.py, tests/faults/modes.py."""
 
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -44,16 +45,27 @@ def test_a_sample_of_all_cuts(name, kind, sweep_of, tell):
         cuts = every[:: SAMPLE[name] * SHARE[kind]] + cuts_of(points, ("silence",))[::SILENCE_SAMPLE]
         tried = f"{len(cuts)} cuts tried here, {len(every)} by make sweep"
         tell(f"cut sweep, {name}, {kind}: {len(points)} cut points, {tried}")
-        refuse(run_all(sweep, cuts))
+        failures = run_all(sweep, cuts)
+        tell(f"cut sweep, {name}, {kind}: {in_step(sweep.cycles_needed)}")
+        refuse(failures)
+
+
+def in_step(cycles_needed):
+    """How many cycles without faults it took."""
+    return "in step " + ", ".join(
+        f"after {count} cycles: {cycles_needed[count]}" if count > 1 else f"in the next cycle: {cycles_needed[count]}"
+        for count in sorted(cycles_needed)
+        if count
+    )
 
 
 def run_shard(name, kind, folder, number):
-    """(cut points, cuts tried, what went wrong) of one shard of the full sweep; each has a server of its own."""
+    """(cut points, cuts tried, what went wrong, cycles needed) of one shard of the full sweep; each has a server of its own."""
     folder.mkdir()
     with sweeping(name, folder, KINDS[kind]) as sweep:
         points = sweep.points()
         cuts = (cuts_of(points, HOWS) + cuts_of(points, ("silence",))[::SILENCE_STEP])[number::SHARDS]
-        return len(points), len(cuts), run_all(sweep, cuts)
+        return len(points), len(cuts), run_all(sweep, cuts), sweep.cycles_needed
 
 
 @pytest.mark.sweep
@@ -66,5 +78,6 @@ def test_every_cut(name, kind, tmp_path, tell):
     with pool:
         shards = [pool.submit(run_shard, name, kind, tmp_path / str(number), number) for number in range(SHARDS)]
         results = [shard.result() for shard in shards]
-    tell(f"cut sweep, {name}, {kind}: {results[0][0]} cut points, {sum(count for _, count, _ in results)} cuts tried")
-    refuse([line for _, _, failures in results for line in failures])
+    counts, tried, failures, needed = zip(*results, strict=True)
+    tell(f"cut sweep, {name}, {kind}: {counts[0]} cut points, {sum(tried)} cuts tried, {in_step(sum(needed, Counter()))}")
+    refuse([line for lines in failures for line in lines])

@@ -139,6 +139,13 @@ CASES = {
         "set server.tls to explicit",
         OPENING[5:],
     ),
+    "a captive portal": (
+        {"": b"HTTP/1.1 302 Found\r\n"},
+        "greeting",
+        "not a reply",
+        "a proxy or another service",
+        OPENING[3:],
+    ),
     "no account": ({"PASS": b"530 Login incorrect.\r\n"}, "login", "Login incorrect", "server.password", OPENING[5:]),
     "no data port is left": (
         {"NLST": b"425 No ports left.\r\n", "EPSV": [None]},
@@ -163,7 +170,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_one_hop_is_wrong_and_only_that_is_called_so(name, walk):
+def test_trap_60_one_hop_is_wrong_and_only_that_is_called_so(name, walk):
     override, hop, words, advice, untried = CASES[name]
     with sane(override=override) as server:
         found = walk(server)
@@ -315,7 +322,7 @@ NO_EPSV_PORT = _blocked(b"229 Extended (|||%d|)\r\n")
 NO_PASV_PORT = _blocked(b"227 Passive (127,0,0,1,%d,%d).\r\n")
 
 
-def test_a_data_port_that_is_blocked(walk):
+def test_trap_60_a_way_that_lets_no_data_port_through_is_found_at_that_hop(walk):
     with sane(override={"EPSV": NO_EPSV_PORT, "PASV": NO_PASV_PORT}) as server:
         found = walk(server)
     assert found.having("WRONG") == ["data connection"]
@@ -325,13 +332,33 @@ def test_a_data_port_that_is_blocked(walk):
     assert server.folders == set()
 
 
-def test_a_firewall_that_knows_only_pasv_is_worth_a_note(walk):
+def test_trap_60_a_firewall_that_knows_only_pasv_is_worth_a_note(walk):
     with sane(override={"EPSV": NO_EPSV_PORT}) as server:
         found = walk(server)
     assert found.is_well, found.text
     assert found.having("note") == ["data connection"]
     assert found.said["data connection"].startswith("by PASV only")
     assert server.files == {}
+
+
+def test_trap_60_a_way_that_rewrites_the_address_in_a_227_does_no_harm(walk):
+    def rewritten(session, _argument):
+        session.open_data()
+        session.send(b"227 Passive (10,64,0,1,%P1,P2%).\r\n")
+
+    with sane(override={"EPSV": b"502 No.\r\n", "PASV": rewritten}) as server:
+        found = walk(server)
+    assert found.is_well, found.text
+
+
+def test_trap_60_a_way_that_lets_nobody_in_is_found_in_active_mode(walk):
+    def nobody_comes(session, _argument):
+        session.send(b"200 PORT, but nothing gets through.\r\n")
+
+    with sane(override={"PORT": nobody_comes, "NLST": b"150 \r\n"}) as server:
+        found = walk(server, {"server.mode": "active", "server.active_host": "127.0.0.1"})
+    assert found.having("WRONG") == ["data connection"], found.text
+    assert "set server.mode to passive" in found.advice["data connection"]
 
 
 def test_a_data_path_that_falls_silent(walk):

@@ -1,5 +1,6 @@
 """app.ftp is what people who know ftplib expect: both run side by side against the same server, and answer the same."""
 
+import contextlib
 import ftplib
 import inspect
 import io
@@ -8,7 +9,9 @@ import pytest
 
 import app.ftp
 from tests.ftpd.fixtures import require
+from tests.ftpd.sane import Sane
 from tests.ftpd.servers import running
+from tests.world import client
 
 BODY = bytes(range(256)) * 100
 TEXT = b"one\ntwo\r\nthree"
@@ -19,10 +22,7 @@ LEFT_OUT = {
     "getline": "internal of ftplib: getresp() reads a reply",
     "getmultiline": "internal of ftplib: getresp() reads a reply",
     "sanitize": "internal of ftplib: the log hides passwords",
-    "debug": "set_debuglevel() under a second name",
     "maxline": "limits are constants, with their reasons, in app/proto",
-    "passiveserver": "set by set_pasv()",
-    "trust_server_pasv_ipv4_address": "trust_server_address, as it is short for a module",
     "file": "the control connection is not a file",
     "sock": "the control connection is private",
     "ccc": "to go back to clear text is what FTP_TLS never does",
@@ -30,11 +30,10 @@ LEFT_OUT = {
 }
 
 # Attributes of the class in ftplib, of each object here.
-OF_THE_OBJECT = {"debugging", "host", "port", "welcome"}
+OF_THE_OBJECT = {"debugging", "host", "passiveserver", "port", "trust_server_pasv_ipv4_address", "welcome"}
 
 # Arguments that differ on purpose.
 OTHER_ARGUMENTS = {
-    "connect": "no source_address: a socket is bound to the data call",
     "mlsd": "facts=() in place of [], which is the same for the caller",
     "retrbinary": "a smaller block",
     "storbinary": "a smaller block",
@@ -74,6 +73,22 @@ class Ours:
         return ftp
 
 
+class TheirsTls(Theirs):
+    @staticmethod
+    def make(host="", port=0):
+        ftp = ftplib.FTP_TLS(timeout=5)
+        ftp.connect(host, port)
+        return ftp
+
+
+class OursTls(Ours):
+    @staticmethod
+    def make(host="", port=0):
+        ftp = app.ftp.FTP_TLS(timeout=5)
+        ftp.connect(host, port)
+        return ftp
+
+
 def fill(root):
     """The same tree before each run."""
     for path in sorted(root.rglob("*"), reverse=True):
@@ -109,6 +124,8 @@ def kind(side, error):
     for name in ("error_reply", "error_temp", "error_perm", "error_proto"):
         if isinstance(error, getattr(side.errors, name)):
             return name
+    if isinstance(error, side.errors.Error):
+        return "Error"
     return next(known.__name__ for known in (EOFError, OSError, ValueError) if isinstance(error, known))
 
 
@@ -166,6 +183,35 @@ def asked_step_by_step(ftp):
     return ftp.getresp(), ftp.voidresp(), ftp.lastresp
 
 
+def stop(_):
+    raise ValueError
+
+
+def stopped_by_its_callback(ftp):
+    with contextlib.suppress(ValueError):
+        ftp.storbinary("STOR b", io.BytesIO(b"x"), callback=stop)
+    return ftp.lastresp[0], ftp.voidresp()
+
+
+def stored_by_hand(ftp):
+    ftp.voidcmd("TYPE I")
+    data = ftp.transfercmd("STOR new")
+    data.sendall(BODY)
+    data.close()
+    return ftp.voidresp()
+
+
+def sizes_of_blocks(ftp):
+    sizes = []
+    ftp.retrbinary("RETR a", lambda block: sizes.append(len(block)), 1000)
+    return max(sizes), sum(sizes)
+
+
+def by_its_attribute(ftp):
+    ftp.passiveserver = False
+    return ftp.nlst("d")
+
+
 CALLS = {
     "getwelcome": lambda ftp: ftp.getwelcome(),
     "pwd": lambda ftp: ftp.pwd(),
@@ -206,6 +252,14 @@ CALLS = {
     "storbinary into a missing folder": stored("STOR missing/new", BODY),
     "storbinary with callback": with_callback,
     "storlines": lines_with_callback,
+    "storlines of odd ends": lambda ftp: ftp.storlines("STOR t", io.BytesIO(b"a\r\r\n\rb\n\n\r\nc\r")),
+    "storlines of too long a line": lambda ftp: ftp.storlines("STOR t", io.BytesIO(bytes(8193))),
+    "storlines of the longest line": lambda ftp: ftp.storlines("STOR t", io.BytesIO(b"x" * 8190 + b"\r\n")),
+    "retrbinary in blocks": sizes_of_blocks,
+    "storbinary that its callback stops": stopped_by_its_callback,
+    "lastresp": lambda ftp: (ftp.cwd("d"), ftp.lastresp, ftp.mkd("new"), ftp.lastresp),
+    "transfercmd up": stored_by_hand,
+    "abort of nothing": lambda ftp: ftp.abort(),
     "ntransfercmd": transfer_by_hand,
     "transfercmd missing": lambda ftp: ftp.transfercmd("RETR missing"),
     "sendcmd": lambda ftp: (ftp.sendcmd("NOOP"), ftp.sendcmd("RNFR a")),
@@ -217,6 +271,7 @@ CALLS = {
     "acct": lambda ftp: ftp.acct("x"),
     "set_pasv": lambda ftp: (ftp.set_pasv(False), ftp.set_pasv(True), ftp.nlst("d"))[2],
     "active": lambda ftp: (ftp.set_pasv(False), ftp.nlst("d"))[1],
+    "active by its attribute": by_its_attribute,
     "makepasv": lambda ftp: ftp.makepasv()[0],
     "quit": lambda ftp: ftp.quit(),
 }
@@ -232,6 +287,7 @@ LOGINS = {
     "wrong password": lambda ftp: ftp.login("ferry", "wrong"),
     "unknown user": lambda ftp: ftp.login("nobody", "x"),
     "anonymous": lambda ftp: ftp.login(),
+    "anonymous by name": lambda ftp: ftp.login("anonymous"),
     "a command before the login": lambda ftp: ftp.pwd(),
 }
 
@@ -241,12 +297,121 @@ def test_a_login_has_the_same_outcome(server, name):
     assert run(Ours, server, LOGINS[name], login=False) == run(Theirs, server, LOGINS[name], login=False)
 
 
+@pytest.fixture(scope="module")
+def tls_server(tmp_path_factory):
+    require("pyftpdlib", tls=True)
+    with running("pyftpdlib", tmp_path_factory.mktemp("tls_habits"), tls=True) as found:
+        yield found
+
+
+TLS_CALLS = {
+    "login protects the control connection": lambda ftp: ftp.login("ferry", "secret"),
+    "auth": lambda ftp: ftp.auth()[:3],
+    "auth and login": lambda ftp: (ftp.auth()[:3], ftp.login("ferry", "secret"))[1],
+    "auth twice": lambda ftp: (ftp.auth(), ftp.auth()),
+    "prot_p": lambda ftp: (ftp.login("ferry", "secret"), ftp.prot_p(), ftp.nlst("d")),
+    "prot_c": lambda ftp: (ftp.login("ferry", "secret"), ftp.prot_p(), ftp.prot_c(), ftp.nlst("d")),
+    "clear data": lambda ftp: (ftp.login("ferry", "secret"), ftp.nlst("d")),
+    "prot_p and a file": lambda ftp: (ftp.login("ferry", "secret"), ftp.prot_p(), retrieved("RETR a")(ftp)),
+    "prot_p and a file up": lambda ftp: (ftp.login("ferry", "secret"), ftp.prot_p(), stored("STOR b", BODY)(ftp)),
+    "not secure": lambda ftp: (ftp.login("ferry", "secret", secure=False), ftp.nlst("d")),
+}
+
+
+@pytest.mark.parametrize("name", TLS_CALLS)
+def test_a_call_over_tls_has_the_same_outcome(tls_server, name):
+    assert run(OursTls, tls_server, TLS_CALLS[name], False) == run(TheirsTls, tls_server, TLS_CALLS[name], False)
+
+
+def test_what_was_protected_is_protected_after_a_reconnect(tls_server, capsys):
+    fill(tls_server.root)
+    ftp = OursTls.make(tls_server.host, tls_server.port)
+    ftp.set_debuglevel(1)
+    for _ in range(2):
+        ftp.login("ferry", "secret")
+        ftp.prot_p()
+        ftp.close()
+        ftp.connect()
+    ftp.login("ferry", "secret")
+    assert ftp.nlst("d")
+    ftp.close()
+    said = [line[2:].split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("> ")]
+    assert said[:5] == ["AUTH", "USER", "PASS", "TYPE", "PBSZ"]  # PROT is the caller's to send
+    assert said[-9:] == ["AUTH", "USER", "PASS", "PBSZ", "PROT", "TYPE", "TYPE", "EPSV", "NLST"]
+
+
 @pytest.mark.parametrize("side", [Ours, Theirs])
 def test_with_says_quit_and_closes(server, side):
     with side.make(server.host, server.port) as ftp:
         ftp.login(server.user, server.password)
     with pytest.raises((*side.errors.all_errors, AttributeError)):
         ftp.pwd()
+
+
+@pytest.mark.parametrize("has_read", [True, False])
+@pytest.mark.parametrize("verb", ["STOR new", "RETR a"])
+def test_abort_leaves_the_session_usable(ftpd, verb, has_read):
+    """Servers answer with one reply or two, in four ways; ftplib reads one, and is out of step from then on."""
+    (ftpd.root / "a").write_bytes(bytes(1_000_000))
+    with Ours.make(ftpd.host, ftpd.port) as ftp:
+        ftp.login(ftpd.user, ftpd.password)
+        data = ftp.transfercmd(verb)
+        if has_read:
+            data.recv(10) if verb == "RETR a" else data.sendall(b"a part")
+        assert ftp.abort()[:3] in ("225", "226", "426")
+        assert ftp.voidcmd("NOOP")
+        assert ftp.size("a") == 1_000_000
+        assert ftp.nlst()
+
+
+def test_abort_that_the_server_does_not_know_is_error_proto():
+    with Sane() as server, client(server) as ftp, pytest.raises(app.ftp.error_proto):
+        ftp.abort()
+
+
+def test_a_download_that_its_callback_stops_leaves_no_data_connection_open(server):
+    with Ours.make(server.host, server.port) as ftp:
+        (server.root / "a").write_bytes(BODY)
+        ftp.login(server.user, server.password)
+        data = []
+        ntransfercmd = ftp.ntransfercmd
+        ftp.ntransfercmd = lambda cmd, rest: data.append(ntransfercmd(cmd, rest)) or data[0]
+        with pytest.raises(ValueError):
+            ftp.retrbinary("RETR a", stop)
+        assert data[0][0]._sock.fileno() == -1
+        ftp.close()
+
+
+@pytest.mark.parametrize("timeout", [0, None])
+def test_there_is_always_a_time_out(server, timeout):
+    with pytest.raises(ValueError, match="timeout"):
+        app.ftp.FTP(timeout=timeout).connect(server.host, server.port)
+
+
+def test_what_a_module_cannot_do_is_refused_and_not_ignored(server):
+    with pytest.raises(ValueError, match="source_address"):
+        Ours.make().connect(server.host, server.port, source_address=("127.0.0.1", 0))
+    with pytest.raises(ValueError, match="encoding"):
+        app.ftp.FTP(encoding="latin-1").connect(server.host, server.port)
+    assert app.ftp.FTP(encoding="utf-8").encoding == ftplib.FTP().encoding == "utf-8"
+
+
+@pytest.mark.parametrize("side", [Ours, Theirs])
+def test_with_tells_of_a_quit_that_is_refused_and_closes_all_the_same(side):
+    with (
+        Sane(override={"QUIT": b"500 Stay.\r\n"}) as server,
+        pytest.raises(side.errors.error_perm),
+        side.make(server.host, server.port) as ftp,
+    ):
+        pass
+    with pytest.raises((*side.errors.all_errors, AttributeError)):
+        ftp.voidcmd("NOOP")
+
+
+@pytest.mark.parametrize("side", [Ours, Theirs])
+def test_with_does_not_mind_a_server_that_has_hung_up(side):
+    with Sane(override={"QUIT": lambda session, _: session.hang_up()}) as server, side.make(server.host, server.port):
+        pass
 
 
 @pytest.mark.parametrize("side", [Ours, Theirs])
@@ -273,6 +438,12 @@ def public(kind):
 def test_every_public_name_is_there_or_left_out_for_a_reason(name):
     missing = public(getattr(ftplib, name)) - public(getattr(app.ftp, name))
     assert missing - OF_THE_OBJECT - set(LEFT_OUT) == set()
+
+
+def test_the_constructor_takes_what_ftplib_takes():
+    ours, theirs = (list(inspect.signature(kind.__init__).parameters.values()) for kind in (app.ftp.FTP, ftplib.FTP))
+    assert [(p.name, p.kind) for p in ours[: len(theirs)]] == [(p.name, p.kind) for p in theirs]
+    assert all(p.kind == p.KEYWORD_ONLY for p in ours[len(theirs) :])
 
 
 @pytest.mark.parametrize("name", sorted(OF_THE_OBJECT))

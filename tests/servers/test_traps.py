@@ -42,7 +42,7 @@ TRAPS = {
     34: "test_traps_data.test_trap_34_a_restart_beyond_the_end_is_an_error_or_nothing",
     35: "test_traps_data.test_trap_35_a_refused_rest_is_told_to_whoever_asked_for_it",
     36: "test_traps_manager.test_trap_36_whatever_rest_before_stor_does_the_file_is_whole_in_the_end",
-    37: "test_traps_manager.test_trap_37_a_server_that_refuses_rest_and_appe_gets_the_whole_file",
+    37: "test_traps_manager.test_trap_37_a_server_that_refuses_appe_gets_the_whole_file",
     38: "test_traps_data.test_trap_38_59_a_refusal_is_read_though_the_server_has_closed_its_data_port",
     39: "test_traps_manager.test_trap_39_a_server_that_does_not_overwrite_gets_the_old_file_out_of_the_way",
     40: "test_traps_manager.test_trap_40_a_drop_box_gets_files_under_their_final_names_and_no_questions",
@@ -65,14 +65,14 @@ TRAPS = {
     57: "test_traps_control.test_trap_57_every_address_of_a_name_is_tried",
     58: "test_traps_manager.test_trap_58_a_link_that_dies_costs_the_session_and_not_what_has_arrived",
     59: "test_traps_data.test_trap_59_a_missing_file_leaves_no_data_connection_behind",
-    60: "test_traps_control.test_trap_60_the_error_names_the_hop_that_failed",
+    60: "test_check.test_trap_60_one_hop_is_wrong_and_only_that_is_called_so",
 }
 
 
 def named_after_traps():
     """Number of a trap -> the tests named after it, "test_trap_27_29_..." counts for both."""
     found = {}
-    for path in sorted(Path(__file__).parent.glob("test_traps_*.py")):
+    for path in sorted(Path(__file__).parent.glob("test_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_trap_"):
                 numbers = re.match(r"test_trap((?:_\d\d)+)_", node.name)[1]

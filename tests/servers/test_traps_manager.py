@@ -172,6 +172,26 @@ def test_trap_27_29_34_a_download_whose_226_never_comes_is_not_fetched_again(wor
     assert server.verbs().count("RETR") == 1
 
 
+@pytest.mark.parametrize("verb", ["STOR", "RETR"])
+def test_trap_26_a_final_reply_without_a_preliminary_one_ends_nothing_early(world, verb):
+    world.put("a", BIG)
+
+    def only_final(server, name):
+        data = server.accept_data()
+        server.send(b"226 Done.\r\n")
+        with data:
+            if verb == "STOR":
+                server.files[name] = b"".join(iter(lambda: data.recv(65536), b""))
+            else:
+                data.sendall(server.files[name])
+
+    with Sane({"updates/x": BIG}, {verb: only_final}) as server:
+        manager = world.manager(server, DOWNLOADS, speed=FAST)
+        assert any(manager.run_cycle().ok for _ in range(4))  # SIZE may come before the server has read all of it
+    assert world.got() == {"x": BIG}
+    assert stored(server) == {"a": BIG, "updates/x": BIG}
+
+
 # 30-33: sizes and versions of downloads.
 
 
@@ -335,28 +355,29 @@ def appends_at_the_end(server, name):
     server.normal("APPE", name)
 
 
+@pytest.mark.parametrize("appe", [None, b"502 No.\r\n", truncates], ids=["appends", "refused", "truncates"])
 @pytest.mark.parametrize("resumed", [truncates, fills_with_zeros, appends_at_the_end])
-def test_trap_36_whatever_rest_before_stor_does_the_file_is_whole_in_the_end(world, resumed):
+def test_trap_36_whatever_rest_before_stor_does_the_file_is_whole_in_the_end(world, resumed, appe):
+    """Zeros give the right size, and no server tells more than a size: REST is never sent before STOR."""
     world.put("a", BIG)
 
     def store(server, name):
         resumed(server, name) if server.offset else server.normal("STOR", name)
 
-    with Sane(override={"STOR": [cut_upload] + [store] * 5}) as server:
+    with Sane(override={"STOR": [cut_upload] + [store] * 5, **({"APPE": appe} if appe else {})}) as server:
         manager = world.manager(server)
         assert not manager.run_cycle().ok
         assert manager.run_cycle().ok
     assert {name: data == BIG for name, data in stored(server).items()} == {"a": True}
+    assert len(of(server, "APPE")) == 1 and of(server, "REST") == []
 
 
 def test_trap_36_what_came_out_wrong_is_not_tried_twice(world):
-    """Neither REST before STOR nor APPE goes on where it should; every first STOR of a file is cut."""
+    """APPE does not go on where it should; every first STOR of a file is cut."""
     cut = set()
 
     def store(server, name):
-        if server.offset:
-            truncates(server, name)
-        elif final_name(name) not in cut:
+        if final_name(name) not in cut:
             cut.add(final_name(name))
             cut_upload(server, name)
         else:
@@ -368,7 +389,7 @@ def test_trap_36_what_came_out_wrong_is_not_tried_twice(world):
             world.put(name, BIG)
             assert not manager.run_cycle().ok
             assert manager.run_cycle().ok
-    assert len(of(server, "REST")) == len(of(server, "APPE")) == 1
+    assert len(of(server, "APPE")) == 1
     assert stored(server) == dict.fromkeys("abcd", BIG)
 
 
@@ -384,32 +405,17 @@ REFUSED_APPE = [
 
 @pytest.mark.parametrize("reply", REFUSED_APPE)
 @pytest.mark.parametrize("folder", ["", "d/"])
-def test_trap_37_a_server_that_refuses_rest_and_appe_gets_the_whole_file(world, reply, folder):
-    world.put(folder + "a", BIG)
-    with Sane(override={"STOR": [cut_upload], "APPE": reply, "REST": b"502 No.\r\n"}) as server:
+def test_trap_37_a_server_that_refuses_appe_gets_the_whole_file(world, reply, folder):
+    with Sane(override={"STOR": [cut_upload, None, cut_upload], "APPE": reply}) as server:
         manager = world.manager(server)
-        manager._facts.rest_stor = False
-        assert not manager.run_cycle().ok
-        result = manager.run_cycle()
-        assert result.skipped == [] and result.ok
+        for name in "ab":
+            world.put(folder + name, BIG)
+            assert not manager.run_cycle().ok
+            result = manager.run_cycle()
+            assert result.skipped == [] and result.ok
         assert manager.status()["parked"] == 0
-    assert stored(server) == {folder + "a": BIG}
-
-
-@pytest.mark.parametrize("reply", REFUSED_APPE)
-def test_trap_37_a_resume_that_is_refused_is_a_whole_file(world, reply):
-    """STOR behind REST is what is refused: it is not the file's fault."""
-    world.put("a", BIG)
-
-    def store(server, name):
-        is_resume = server.take_offset()
-        server.send(reply) if is_resume else server.normal("STOR", name)
-
-    with Sane(override={"STOR": [cut_upload] + [store] * 5, "APPE": reply}) as server:
-        manager = world.manager(server)
-        assert not manager.run_cycle().ok
-        assert manager.run_cycle().ok
-    assert stored(server) == {"a": BIG}
+    assert stored(server) == {folder + "a": BIG, folder + "b": BIG}
+    assert len(of(server, "APPE")) == 1  # and that is remembered
 
 
 def test_trap_37_an_append_behind_bytes_of_a_zombie_is_noticed(world):
@@ -421,7 +427,6 @@ def test_trap_37_an_append_behind_bytes_of_a_zombie_is_noticed(world):
 
     with Sane(override={"STOR": [cut_upload], "APPE": [raced]}) as server:
         manager = world.manager(server)
-        manager._facts.rest_stor = False
         assert not manager.run_cycle().ok
         assert manager.run_cycle().ok
     assert stored(server) == {"a": BIG}
@@ -542,6 +547,82 @@ def test_trap_40_a_drop_box_gets_files_under_their_final_names_and_no_questions(
         assert manager.run_cycle().up_count == 0
     assert server.files == {"a": BODY, "d/b": BODY}
     assert not {"SIZE", "RNFR", "DELE"} & set(server.verbs())
+
+
+@pytest.mark.parametrize(("policy", "got"), [("suffix", {"a": b"old", "a-1": BODY}), ("skip", {"a": b"old"})])
+@pytest.mark.parametrize("is_late", [False, True], ids=["there", "comes in between"])
+def test_trap_39_a_file_that_is_not_ours_stays_unless_the_rule_says_overwrite(world, policy, got, is_late):
+    """Also one that takes the name while ours is on its way, where the server tells by refusing the rename."""
+    world.put("a", BODY)
+
+    def store(server, name):
+        server.files.setdefault("a", b"old")
+        server.normal("STOR", name)
+
+    with Sane({} if is_late else {"a": b"old"}, {"STOR": store, "RNTO": no_overwrite(550)}) as server:
+        assert world.cycle(server, {"upload.on_conflict": policy}).ok
+    assert stored(server) == got
+    assert server.files == got
+
+
+MARKED = {"server.verify": "marker"}
+DROP_BOX = dict.fromkeys(("SIZE", "MDTM", "RNFR", "RNTO", "MKD", "REST", "APPE"), b"550 Denied.\r\n")
+
+
+@pytest.mark.parametrize("size", [0, len(BODY)])
+def test_trap_40_a_marker_comes_behind_a_file_that_is_whole_and_holds_its_size(world, size):
+    world.put("d/a", BODY[:size])
+    with Sane(override=DROP_BOX) as server:
+        manager = world.manager(server, MARKED)
+        assert manager.run_cycle().ok
+        assert manager.run_cycle().up_count == 0
+    assert server.files == {"d/a": BODY[:size], "d/a.ok": str(size).encode()}
+    assert of(server, "STOR") == ["d/a", "d/a.ok"]
+
+
+def test_trap_40_a_file_that_was_cut_has_no_marker_until_it_is_whole(world):
+    world.put("a", BIG)
+    with Sane(override={**DROP_BOX, "STOR": [cut_upload]}) as server:
+        manager = world.manager(server, MARKED)
+        assert not manager.run_cycle().ok
+        assert list(server.files) == ["a"]
+        assert manager.run_cycle().ok
+    assert server.files == {"a": BIG, "a.ok": str(len(BIG)).encode()}
+
+
+def test_trap_40_a_new_version_takes_the_marker_of_the_old_one_away_first(world):
+    world.put("a", BODY)
+    box = {**DROP_BOX, "STOR": [None, None, cut_upload]}
+    with Sane(override=box) as server:
+        manager = world.manager(server, MARKED)
+        assert manager.run_cycle().ok
+        world.put("a", BIG)
+        assert not manager.run_cycle().ok
+        assert list(server.files) == ["a"]
+        assert manager.run_cycle().ok
+    assert server.files == {"a": BIG, "a.ok": str(len(BIG)).encode()}
+
+
+@pytest.mark.parametrize("code", [452, 553])
+def test_trap_40_a_file_whose_marker_is_refused_is_not_called_sent(world, code):
+    world.put("a", BODY)
+    with Sane(override={**DROP_BOX, "STOR": [None, b"%d No.\r\n" % code]}) as server:
+        result = world.manager(server, MARKED).run_cycle()
+    assert result.up_count == 0 and result.skipped
+    assert list(server.files) == ["a"]
+
+
+def test_trap_40_a_link_that_dies_before_the_marker_sends_both_again(world):
+    world.put("a", BODY)
+
+    def die(server, _name):
+        server.hang_up(how=reset_socket)
+
+    with Sane(override={**DROP_BOX, "STOR": [None, die]}) as server:
+        manager = world.manager(server, MARKED)
+        assert not manager.run_cycle().ok
+        assert manager.run_cycle().ok
+    assert server.files == {"a": BODY, "a.ok": str(len(BODY)).encode()}
 
 
 def test_trap_40_a_drop_box_gets_the_whole_file_after_a_cut(world):

@@ -153,7 +153,7 @@ GOOD = {
     "server.tls": ["off", "explicit", "implicit", "control-only"],
     "server.tls_pin": ["", "0" * 64, "AbCdEf01" * 8, ":".join(["ab"] * 32)],
     "server.talk_first": [True, False],
-    "server.verify": ["none"],
+    "server.verify": ["none", "marker"],
     "server.mode": ["active", "passive"],
     "server.timeout_s": [5, 10, 15, 20],
     "upload.from": ["", "/usr/", "/usr/data", "/sd/a..b", "/" + "x" * 199],
