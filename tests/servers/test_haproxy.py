@@ -67,7 +67,7 @@ def test_a_node_that_dies_in_mid_upload_costs_a_cycle_and_no_file(front, module)
 
 
 def test_every_module_comes_through_while_a_node_is_dead(front, module):
-    haproxy, nodes = front
+    _, nodes = front
     crash(nodes[0])
     for number in range(MODULES):
         module.put(f"{number}.bin", BIG[:2000])

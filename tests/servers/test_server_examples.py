@@ -91,7 +91,7 @@ def test_a_module_can_neither_read_its_neighbour_nor_touch_what_is_for_all(serve
             lambda: client.delete(f"status/{NEIGHBOUR}.json"),
             lambda: client.mkd("mine"),
         ):
-            with pytest.raises(ftplib.error_perm, match="^55"):
+            with pytest.raises(ftplib.error_perm, match=r"^55"):
                 what()
     assert secret.exists() and theirs.exists()
 
@@ -99,5 +99,5 @@ def test_a_module_can_neither_read_its_neighbour_nor_touch_what_is_for_all(serve
 def test_nobody_gets_in_without_tls(server):
     with ftplib.FTP(timeout=10) as client:
         client.connect(server.host, server.port)
-        with pytest.raises(ftplib.Error, match="^(530|550|421)"):
+        with pytest.raises(ftplib.Error, match=r"^(530|550|421)"):
             client.login(server.user, server.password)
