@@ -105,28 +105,28 @@ def available(tls=False):
 
 
 @contextmanager
-def free_block():
+def free_block(size=_BLOCK):
     """A block of loopback TCP ports nobody listens on: yields (control port, (first passive port, last)).
 
     The UDP port of the same number is held meanwhile. No server uses it; it tells other processes that run these tests
     to look elsewhere.
     """
-    bases = list(range(_FIRST_PORT, _LAST_PORT, _BLOCK))
+    bases = list(range(_FIRST_PORT, _LAST_PORT - size + 1, _BLOCK))
     random.shuffle(bases)
     for base in bases:
         with ExitStack() as probes, socket.socket(type=socket.SOCK_DGRAM) as claim:
             try:
                 claim.bind(("127.0.0.1", base))
-                for port in range(base, base + _BLOCK):
+                for port in range(base, base + size):
                     probe = probes.enter_context(socket.socket())
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             probes.close()
-            yield base, (base + 1, base + _BLOCK - 1)
+            yield base, (base + 1, base + size - 1)
             return
-    raise ServerError(f"no free block of {_BLOCK} TCP ports between {_FIRST_PORT} and {_LAST_PORT}")
+    raise ServerError(f"no free block of {size} TCP ports between {_FIRST_PORT} and {_LAST_PORT}")
 
 
 def make_certificate(work):
@@ -278,8 +278,10 @@ def started(argv, server, implicit_tls=False):
 
 
 @contextmanager
-def running(name, root, tls=False, **options):
+def running(name, root, tls=False, ports=_BLOCK, **options):
     """Run server `name` with `root` as what its one user sees; yields a Server. Stops it and its sessions at the end.
+
+    It gets `ports` TCP ports, all but one of them for data connections.
 
     `options`, where OPTIONS lists them for the server: implicit_tls, require_ssl_reuse, max_clients, data_timeout_s
     (for a data connection on which nothing moves), accept_timeout_s (for one that does not come), disabled (verbs that it
@@ -292,7 +294,7 @@ def running(name, root, tls=False, **options):
     if reason:
         raise ServerError(f"{name}: {reason}")
     root = Path(root).resolve()
-    with tempfile.TemporaryDirectory(prefix="ferry-ftpd-") as folder, free_block() as (port, passive):
+    with tempfile.TemporaryDirectory(prefix="ferry-ftpd-") as folder, free_block(ports) as (port, passive):
         work = Path(folder)
         certificate = make_certificate(work) if tls else None
         setup = daemons.Setup(root, work, port, passive, "ferry", "secret", certificate, **options)
