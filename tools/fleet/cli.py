@@ -223,6 +223,9 @@ def _server(stack, daemon, url, pid, tls):
     """-> (Server, Cost or None, what a person calls it)"""
     if url:
         access = dataclasses.replace(settings.parse_server(url), tls=tls)
+        if tls == "off":
+            with server.session(access):
+                pass  # who cannot log in at all is told at once
         return access, server.Cost(pid) if pid else None, str(access)
     access, pid = stack.enter_context(server.daemon(daemon or "pyftpdlib", tls))
     return access, server.Cost(pid), f"{daemon or 'pyftpdlib'} on loopback"
@@ -287,7 +290,7 @@ class _Bench:
             advance()
         folders = [folder.replace(recorded, life.name) for folder in self.script.folders() for life in lives]
         if folders:
-            server.make_folders(self._access, self._watched("folders are made", folders), lambda: None)
+            server.make_folders(self._access, self._watched("folders are made", folders))
         randint = random.Random(self._seed).randint
         fresh = lambda: spread.backoff_of(plan, randint)  # noqa: E731
         second = sorted(life.cycles_ms[1] for life in lives)

@@ -96,7 +96,7 @@ def run_all(modules, cycles, at_once, on_done):
     return good, failed
 
 
-class _Recorder(Proxy):
+class Recorder(Proxy):
     """Keeps what passes, with the moment at which the client knows it."""
 
     def __init__(self, host, port):
@@ -124,7 +124,7 @@ class _Recorder(Proxy):
 
 def record(interpreter, imei, config, server, upload_bytes):
     """Let one real module run against `server`, and -> the Script of a cycle of it. Raises ModuleError, script.ScriptError."""
-    with contextlib.ExitStack() as stack, _Recorder(server.host, server.port) as proxy:
+    with contextlib.ExitStack() as stack, Recorder(server.host, server.port) as proxy:
         through = replace(server, host=proxy.host, port=proxy.port)
         player = Module(
             stack, interpreter, imei, configured(config, through, upload_bytes), upload_bytes, _RECORDED + 1, "lan"

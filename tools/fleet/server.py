@@ -33,12 +33,19 @@ def daemon(name, tls):
             raise SettingsError(str(error)) from error
 
 
-def make_folders(server, folders, on_done):
-    """Make folders, level by level, where they are not there yet; on_done() behind each. Raises ftplib.all_errors."""
-    made = set()
+@contextlib.contextmanager
+def session(server):
+    """A plain session, logged in. Raises ftplib.all_errors."""
     with ftplib.FTP(timeout=_TIMEOUT_S) as client:
         client.connect(server.host, server.port)
         client.login(server.user, server.password, server.account)
+        yield client
+
+
+def make_folders(server, folders):
+    """Make folders, level by level, where they are not there yet. Raises ftplib.all_errors."""
+    made = set()
+    with session(server) as client:
         for folder in folders:
             levels = folder.split("/")
             for depth in range(1, len(levels) + 1):
@@ -47,7 +54,6 @@ def make_folders(server, folders, on_done):
                     with contextlib.suppress(ftplib.error_perm):  # it is there
                         client.mkd(path)
                     made.add(path)
-            on_done()
 
 
 class Cost:

@@ -1,4 +1,6 @@
 # What a person sees: a table and bars on a terminal, lines with tabs in a pipe, a picture in a file.
+from xml.etree import ElementTree
+
 import click
 import pygal
 from pygal.style import Style
@@ -165,4 +167,8 @@ def chart(report):
         picture.add(phase.what, phase.logins)
     for phase in phases:
         picture.add(f"{phase.what}, open", phase.open, secondary=True, stroke_style={"dasharray": "4, 4"})
-    return picture.render()
+    root = picture.render_tree()
+    for parent in list(root.iter()):  # pygal puts in what its tooltips need; this is a picture
+        for script in [element for element in parent if element.tag == "script"]:
+            parent.remove(script)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
