@@ -258,11 +258,7 @@ def test_the_model_with_picture_and_numbers(interpreter, tmp_path):
     done = call("--devices", 600, "--first", 6, "--seconds", 2, "--link", "lan", "--json", report, "--out", picture)
     assert done.exit_code == 0, done.output
     found = json.loads(report.read_text(encoding="utf-8"))
-    assert [phase["what"] for phase in found["phases"]] == [
-        "power at one moment",
-        "one cycle each in 900 s",
-        "back after an hour",
-    ]
+    assert [phase["what"] for phase in found["phases"]] == ["power at once", "ordinary day", "server back"]
     first = found["phases"][0]
     arrivals = [ms for ms in (spread.first_ms(name, 6) for name in spread.imeis(600)) if ms < 2000]
     assert first["planned"] == first["sessions"] == first["good"] == len(arrivals)
@@ -274,7 +270,7 @@ def test_the_model_with_picture_and_numbers(interpreter, tmp_path):
     ]
     text = picture.read_text(encoding="utf-8")
     assert ElementTree.fromstring(text).tag.endswith("svg")
-    assert "power at one moment" in text
+    assert "power at once" in text
     # Nothing is fetched when it is looked at.
     assert "<script" not in text
     assert not re.search(r"""(href|src)\s*=\s*["']?(https?:)?//""", text)

@@ -22,7 +22,7 @@ from tools.sim.settings import ROWS
 
 MOST_REAL = 50  # more devices than this are modelled, unless --real says otherwise
 _REAL_CYCLES = 5  # of each module, behind its first one
-_POWER, _STEADY, _BACK = "power at one moment", "one cycle each in {every} s", "back after an hour"
+_POWER, _STEADY, _BACK = "power at once", "ordinary day", "server back"
 
 _EXAMPLES = """
 \b
@@ -160,8 +160,9 @@ def fleet(
     module is recorded, and one client repeats it byte by byte over real sockets, once for each module, at the moments that the
     module's own code chooses (`tools spread`). What fails comes again after the module's own pauses.
 
-    Three waves are played: all get power at one moment; a minute of an ordinary day; the server is back after an hour. The client
-    shares the machine with the server, so take the CPU time of a cycle as it is, and mind the column "busy" with all else.
+    Three waves are played: all get power at one moment; a minute of an ordinary day; the server is back after an hour in which
+    nobody reached it. The client shares the machine with the server: the CPU time of a session is the server's alone, but where
+    the column "busy" nears 100 % the times are those of this machine.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     is_real = devices <= MOST_REAL if is_real is None else is_real
@@ -298,7 +299,7 @@ class _Bench:
         waves = (
             (_POWER, [crowd.Device(life.name, life.cycles_ms[0], fresh()) for life in lives]),
             (
-                _STEADY.format(every=plan.every_s),
+                _STEADY,
                 [
                     crowd.Device(life.name, life.cycles_ms[1] - middle_ms, fresh())
                     for life in lives

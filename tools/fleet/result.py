@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 LOAD = 0.5  # of a core: what a server may be busy with in the mean, so that there is room for waves
-STEADY = "one cycle in the period"
 
 
 @dataclass

@@ -21,14 +21,14 @@ def show(console, report):
         for line in _lines(report):
             click.echo("\t".join(line))  # rich makes spaces of tabs
         return
-    console.print(Group(*_heads(report)))
+    console.print(Group(*_heads(report)), soft_wrap=True)
     console.print(_table(report["phases"]))
     for phase in report["phases"]:
         if phase.logins:
             console.print(Text(f"{phase.what}: logins per second, the highest is {max(phase.logins)}"))
             console.print(Text("  " + bars(phase.logins)))
     for line in conclusions(report):
-        console.print(Text(line))
+        console.print(Text(line), soft_wrap=True)
 
 
 def bars(counts, slots=_SLOTS):
@@ -63,7 +63,9 @@ def heads(report):
 
 
 def _table(phases):
-    table = Table("", "time", "begun", "failed", "logins/s\nmost", "open\nmost", "s: half\n99 %", "CPU ms", "busy")
+    table = Table(
+        "", "time", "begun", "failed", "logins\nper s\nmost", "open\nmost", "seconds\nhalf\n99 %", "CPU\nms", "busy"
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for phase in phases:
@@ -150,9 +152,8 @@ def chart(report):
     picture = pygal.Line(
         js=[],
         style=style,
-        title=f"{report['devices']:,} modules, {report['server']}",
+        title=f"{report['devices']:,} modules, {report['server']}, {report['link']}\nlogins in each second; dashed, on the right: sessions open",
         x_title="seconds",
-        y_title="logins in a second; dashed, on the right: sessions open",
         show_dots=False,
         legend_at_bottom=True,
         width=1000,
