@@ -138,32 +138,20 @@ Without a terminal: a line for each wave, then a line for each slot of the histo
 """
 
 
+def schedule_options(command):
+    """--every, --first and --jitter, for a click command: the schedule of all modules of a fleet."""
+    for name, key in (("--jitter", "schedule.jitter_s"), ("--first", "schedule.first_s"), ("--every", "schedule.every_s")):
+        _, _, default, limits = ROWS[key][:4]
+        text = f"{key} of all of them."
+        command = click.option(
+            name, type=click.IntRange(*limits), default=default, show_default=True, metavar="S", help=text
+        )(command)
+    return command
+
+
 @click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--modules", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, metavar="N")
-@click.option(
-    "--every",
-    type=click.IntRange(*ROWS["schedule.every_s"][3]),
-    default=ROWS["schedule.every_s"][2],
-    show_default=True,
-    metavar="S",
-    help="schedule.every_s of all of them.",
-)
-@click.option(
-    "--first",
-    type=click.IntRange(*ROWS["schedule.first_s"][3]),
-    default=ROWS["schedule.first_s"][2],
-    show_default=True,
-    metavar="S",
-    help="schedule.first_s.",
-)
-@click.option(
-    "--jitter",
-    type=click.IntRange(*ROWS["schedule.jitter_s"][3]),
-    default=ROWS["schedule.jitter_s"][2],
-    show_default=True,
-    metavar="S",
-    help="schedule.jitter_s.",
-)
+@schedule_options
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="For the jitter and the back-off.")
 @click.option(
     "--json",

@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from tests.ftpd.servers import running
+from tests.ftpd.servers import NAMES, running
 from tools import spread
-from tools.fleet import crowd, modules, result, script, show
+from tools.fleet import crowd, modules, result, script, server, show
 from tools.fleet.cli import fleet
 from tools.sim import settings
 from tools.sim.child import find_interpreter
@@ -238,18 +238,24 @@ def test_bars_have_one_character_for_each_slot():
 # --- the command
 
 
+def test_each_server_of_the_tests_may_be_named():
+    assert server.DAEMONS == NAMES
+
+
 def call(*args):
     return CliRunner().invoke(fleet, [str(arg) for arg in args])
 
 
 def test_real_modules(interpreter, tmp_path):
     report = tmp_path / "fleet.json"
-    done = call("--devices", 3, "--upload", 500, "--json", report)
+    picture = tmp_path / "fleet.svg"
+    done = call("--devices", 3, "--upload", 500, "--json", report, "--out", picture)
     assert done.exit_code == 0, done.output
     assert "3 modules: real ones" in done.stdout
     found = json.loads(report.read_text(encoding="utf-8"))
     assert [(phase["good"], phase["failures"]) for phase in found["phases"]] == [(3, {}), (15, {})]
     assert 0 < found["phases"][1]["cpu_ms"] < 1000
+    assert "arrivals that their schedule gives" in picture.read_text(encoding="utf-8")
     assert found["steady"]["modules_per_core"] == result.carries(found["steady"]["cpu_ms"], 900)
 
 

@@ -18,7 +18,6 @@ from tools import spread
 from tools.fleet import crowd, modules, result, script, server, show
 from tools.sim import child, settings
 from tools.sim.links import LINKS
-from tools.sim.settings import ROWS
 
 MOST_REAL = 50  # more devices than this are modelled, unless --real says otherwise
 _REAL_CYCLES = 5  # of each module, behind its first one
@@ -94,30 +93,7 @@ Exit status: 0 all sessions were good, 1 some failed, 2 wrong usage.
     show_default=True,
     help="Round trip and rate of the modules' links.",
 )
-@click.option(
-    "--every",
-    type=click.IntRange(*ROWS["schedule.every_s"][3]),
-    default=ROWS["schedule.every_s"][2],
-    show_default=True,
-    metavar="S",
-    help="schedule.every_s of all of them.",
-)
-@click.option(
-    "--first",
-    type=click.IntRange(*ROWS["schedule.first_s"][3]),
-    default=ROWS["schedule.first_s"][2],
-    show_default=True,
-    metavar="S",
-    help="schedule.first_s.",
-)
-@click.option(
-    "--jitter",
-    type=click.IntRange(*ROWS["schedule.jitter_s"][3]),
-    default=ROWS["schedule.jitter_s"][2],
-    show_default=True,
-    metavar="S",
-    help="schedule.jitter_s.",
-)
+@spread.schedule_options
 @click.option(
     "--seconds",
     type=click.IntRange(1, 3600),
@@ -224,10 +200,11 @@ def _server(stack, daemon, url, pid, tls):
     """-> (Server, Cost or None, what a person calls it)"""
     if url:
         access = dataclasses.replace(settings.parse_server(url), tls=tls)
+        cost = server.Cost(pid) if pid else None
         if tls == "off":
             with server.session(access):
                 pass  # who cannot log in at all is told at once
-        return access, server.Cost(pid) if pid else None, str(access)
+        return access, cost, str(access)
     access, pid = stack.enter_context(server.daemon(daemon or "pyftpdlib", tls))
     return access, server.Cost(pid), f"{daemon or 'pyftpdlib'} on loopback"
 

@@ -2,15 +2,15 @@
 # server; and what it costs the machine.
 import contextlib
 import ftplib
+import os
 import tempfile
 from pathlib import Path
 
 import psutil
 
-from tests.ftpd import servers
 from tools.sim.settings import Server, SettingsError
 
-DAEMONS = servers.NAMES
+DAEMONS = ("vsftpd", "proftpd", "pure-ftpd", "pyftpdlib")
 MOST_SESSIONS = 5000  # that a daemon is told to serve at one time; as they come it is 50 to 2000
 _PORTS = 2048
 _TIMEOUT_S = 20
@@ -20,6 +20,10 @@ _SAMPLE = 20  # session processes whose memory is looked at
 @contextlib.contextmanager
 def daemon(name, tls):
     """Start one; -> (Server, process id). Raises SettingsError where it cannot run here."""
+    if os.name == "nt":
+        raise SettingsError("--daemon does not run on Windows; name a server of your own: --server URL")
+    from tests.ftpd import servers  # which needs what Windows does not have
+
     reason = servers.available(tls != "off")[name]
     if reason:
         raise SettingsError(f"{name} cannot run here: {reason}")
