@@ -163,6 +163,7 @@ def proftpd(setup):
             "TLSProtocol TLSv1.2 TLSv1.3",
             f"TLSECCertificateFile {setup.certificate}",
             f"TLSECCertificateKeyFile {setup.certificate}",
+            f"TLSCACertificateFile {setup.certificate}",  # else each session reads all authorities of the system
             "TLSRequired off",
             "TLSVerifyClient off",
         ]
