@@ -222,11 +222,27 @@ def test_how_many_modules_a_core_carries():
     assert result.open_sessions(9000, 900, 2.0) == 20
 
 
-def test_the_mean_of_phases_counts_sessions():
-    phase = result.phase_of("", 1, 1, crowd.Tally(good=1), 0.002, 0, None)
-    other = result.phase_of("", 1, 3, crowd.Tally(good=2, failures=Counter(refused=1)), 0.012, 0, None)
-    assert result.mean_cpu_ms([phase, other]) == pytest.approx(3.5)
-    assert result.mean_cpu_ms([replace(phase, cpu_ms=None)]) is None
+def phase(good, refused, cpu_s, lengths_s=()):
+    tally = crowd.Tally(good=good, failures=Counter(refused=refused), lengths_s=list(lengths_s))
+    return result.phase_of("", 1, good, tally, cpu_s, 0, None)
+
+
+def test_cpu_time_is_for_each_session_that_ended_good_or_not():
+    assert phase(10, 0, 0.02).cpu_ms == pytest.approx(2)
+    assert phase(20, 10, 0.12).cpu_ms == pytest.approx(4)
+    assert result.mean_cpu_ms([phase(10, 0, 0.02), phase(20, 10, 0.12)]) == pytest.approx(3.5)
+
+
+def test_few_sessions_tell_nothing_of_cpu_time():
+    assert phase(9, 0, 0.02).cpu_ms is None
+    assert phase(10, 0, None).cpu_ms is None
+    assert result.mean_cpu_ms([phase(9, 0, 0.02), phase(10, 0, None)]) is None
+
+
+@pytest.mark.parametrize("lengths, half, most", [([1, 3], 2, 3), (range(1, 101), 50.5, 99), ([7], 7, 7)])
+def test_lengths_of_sessions(lengths, half, most):
+    found = phase(1, 0, None, lengths)
+    assert (found.p50_s, found.p99_s) == (half, most)
 
 
 def test_bars_have_one_character_for_each_slot():

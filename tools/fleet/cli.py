@@ -254,7 +254,7 @@ class _Bench:
             p50_s=None,
             p99_s=None,
             latest_s=0,
-            cpu_ms=None if meter.cpu_s is None else 1000 * meter.cpu_s / sessions,
+            cpu_ms=result.cpu_ms_of(meter.cpu_s, sessions),
             machine_pct=meter.machine_pct,
             session_kib=None,
         )

@@ -1,8 +1,10 @@
 # What was measured, as numbers that a program can read, and what follows from it. Pure.
+import math
 import statistics
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
+LEAST = 10  # sessions that tell what one costs
 LOAD = 0.5  # of a core: what a server may be busy with in the mean, so that there is room for waves
 
 
@@ -52,14 +54,19 @@ def phase_of(what, seconds, planned, tally, cpu_s, machine_pct, session_kib):
         max(per_second.values(), default=0),
         tally.most_open,
         statistics.median(lengths) if lengths else None,
-        lengths[int(0.99 * (len(lengths) - 1))] if lengths else None,
+        lengths[math.ceil(0.99 * len(lengths)) - 1] if lengths else None,
         max(tally.late_s, default=0),
-        1000 * cpu_s / ended if cpu_s is not None and ended else None,
+        cpu_ms_of(cpu_s, ended),
         machine_pct,
         session_kib,
         [per_second[second] for second in range(int(seconds))],
         tally.open_per_s,
     )
+
+
+def cpu_ms_of(cpu_s, sessions):
+    """CPU time for each session; None where it is not known, or of too few sessions: the system counts in steps of 10 ms."""
+    return 1000 * cpu_s / sessions if cpu_s is not None and sessions >= LEAST else None
 
 
 def mean_cpu_ms(phases):

@@ -123,7 +123,9 @@ def conclusions(report):
     )
     steady = report["steady"]
     if steady is None:
-        found.append("how many modules the server carries: not known, because its CPU time is not (--pid)")
+        found.append(
+            "how many modules the server carries: not known, because its CPU time is not (--pid), or because too few came"
+        )
         return found
     found.append(
         f"one core carries {steady['modules_per_core']:,} modules with a cycle in {report['every_s']} s each: "
