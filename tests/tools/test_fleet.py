@@ -3,6 +3,7 @@ import asyncio
 import json
 import random
 import re
+import signal
 import socket
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
@@ -259,7 +260,11 @@ def test_each_server_of_the_tests_may_be_named():
 
 
 def call(*args):
-    return CliRunner().invoke(fleet, [str(arg) for arg in args])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return CliRunner().invoke(fleet, [str(arg) for arg in args])
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_real_modules(interpreter, tmp_path):

@@ -140,7 +140,8 @@ def fleet(
     nobody reached it. The client shares the machine with the server: the CPU time of a session is the server's alone, but where
     the column "busy" nears 100 % the times are those of this machine.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it as cleanly as Ctrl-C does
+    _allow_many_files()
     is_real = devices <= MOST_REAL if is_real is None else is_real
     console = Console(highlight=False)
     try:
@@ -261,7 +262,6 @@ class _Bench:
 
     def model(self, lives, plan, seconds):
         """-> [Phase]: the three waves."""
-        _allow_many_files()
         recorded = lives[0].name
         with self._bar("a real cycle is recorded", 1) as advance:
             self.script = modules.record(self._interpreter, recorded, self._config, self._access, self._upload_bytes)
