@@ -148,7 +148,8 @@ def _haproxy(place, nodes):
         addresses[f"{address}:21"] = f"{node.host}:{node.port}"
         addresses[f"{address} track"] = f"{node.host} track"
         addresses[f"bind :{first}-{last}"] = "bind {}:{}-{}".format(place.host, *node.passive)
-    config = _write("haproxy.cfg", place, {"bind :21": f"bind {place.host}:{place.port}", **addresses})
+    accounts = {"user haproxy": "user nobody", "group haproxy": "group nogroup"}  # the package is not installed
+    config = _write("haproxy.cfg", place, {"bind :21": f"bind {place.host}:{place.port}", **accounts, **addresses})
     return [str(CACHE / "haproxy" / "usr/sbin/haproxy"), "-f", str(config)]
 
 
