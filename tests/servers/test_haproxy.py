@@ -3,10 +3,13 @@ moment, and the modules go on."""
 
 import os
 import random
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.faults.world import read_tree
 from tests.ftpd.deployed import IMEI, cluster
 from tests.ftpd.fixtures import require
 from tests.ftpd.servers import HAPROXY, crash
@@ -74,3 +77,26 @@ def test_every_module_comes_through_while_a_node_is_dead(front, module):
         module.put(f"{number}.bin", BIG[:2000])
         module.sync()  # none of them fails, though every second one is sent to the dead node first
     assert Counter(logins(node) for node in nodes) == Counter([0, MODULES])
+
+
+def test_several_modules_at_once_go_on_when_a_node_dies(front, flashed):
+    haproxy, nodes = front
+    files = {f"{number}.bin": BIG[number * 20_000 :][:20_000] for number in range(5)}
+    modules = []
+    for number in range(3):
+        module = flashed(haproxy, tls="explicit", user=haproxy.user, password=haproxy.password)
+        module.configure(device={"id": ""}, upload={"from": "/usr/data", "to": f"{IMEI}/{number}", "cycle_files": 1})
+        for name, content in files.items():
+            module.put(f"data/{name}", content)
+        modules.append(module)
+    is_first = threading.Lock()
+
+    def kill_a_node(event, _process):
+        if event["kind"] == "cycle" and is_first.acquire(blocking=False):
+            crash(nodes[1])
+
+    with ThreadPoolExecutor(len(modules)) as pool:
+        boots = list(pool.map(lambda module: module.boot(len(files) + 1, on_event=kill_a_node), modules))
+    for number, boot in enumerate(boots):
+        assert [cycle["ok"] for cycle in boot.cycles].count(False) <= 1, boot.text
+        assert read_tree(haproxy.root / IMEI / str(number)) == files
