@@ -169,6 +169,8 @@ def chart(report):
         width=1000,
         height=520,
         include_x_axis=True,
+        value_formatter="{:.0f}".format,
+        x_value_formatter="{:.0f}".format,
     )
     for phase in phases:
         picture.add(phase.what, list(enumerate(phase.logins)))
