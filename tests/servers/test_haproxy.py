@@ -3,6 +3,7 @@ moment, and the modules go on."""
 
 import os
 import random
+import signal
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -100,3 +101,19 @@ def test_several_modules_at_once_go_on_when_a_node_dies(front, flashed):
     for number, boot in enumerate(boots):
         assert [cycle["ok"] for cycle in boot.cycles].count(False) <= 1, boot.text
         assert read_tree(haproxy.root / IMEI / str(number)) == files
+
+
+def test_a_node_that_hangs_is_left_out_when_the_check_has_noticed(front, module):
+    haproxy, nodes = front
+    os.kill(nodes[0].pid, signal.SIGSTOP)  # it takes connections still, and greets nobody
+    for number in range(40):
+        module.put("before.bin", BIG[number : number + 2000])
+        boot = module.boot(3)
+        assert boot.cycles[-1]["ok"], boot.text  # who came to it waits for its own time-out, and comes again
+        if "nodes/a is DOWN" in haproxy.log_text():
+            break
+    else:
+        pytest.fail(haproxy.log_text()[-2000:])
+    for number in range(3):
+        module.put(f"{number}.bin", BIG[:2000])
+        module.sync()
