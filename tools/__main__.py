@@ -3,6 +3,7 @@ import click
 
 from tools.board.cli import COMMANDS
 from tools.dashboard.cli import dashboard
+from tools.fleet.cli import fleet
 from tools.memory import memory
 from tools.publish.cli import publish
 from tools.sim.cli import sim
@@ -24,6 +25,7 @@ def main():
 for command in COMMANDS:
     main.add_command(command)
 main.add_command(dashboard)
+main.add_command(fleet)
 main.add_command(memory)
 main.add_command(publish)
 main.add_command(sim)

@@ -4,7 +4,7 @@ python tools/dev.py run [args]      the simulator (python -m tools sim ARGS)
 python tools/dev.py test [args]     ruff, pytest ARGS, the size budget
 python tools/dev.py lint [args]     ruff only
 python tools/dev.py sweep [args]    the long fault sweeps (pytest -m sweep ARGS)
-python tools/dev.py servers         fetch vsftpd, proftpd, pure-ftpd for the tests (Debian packages, into .cache)
+python tools/dev.py servers         fetch vsftpd, proftpd, pure-ftpd, haproxy for the tests (Debian packages, into .cache)
 python tools/dev.py readme [args]   write the generated parts of README.md (--check: only compare)
 """
 

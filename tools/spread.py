@@ -72,33 +72,54 @@ def _check_digit(body):
     return -(sum(doubled) + sum(map(int, body[::2]))) % 10
 
 
+@dataclass
+class Life:
+    """What one module does: its cycles before the outage and its tries during it, in ms since the power came; when it first reaches
+    the server again, in ms since the outage ended, and the Backoff with which it comes."""
+
+    name: str
+    cycles_ms: list
+    tries_ms: list
+    return_ms: int
+    backoff: Backoff
+
+
+def lives(names, settings, randint):
+    """Yields the Life of each module: power for all at one moment, CYCLES cycles, then an hour without a server."""
+    outage_ms = 1000 * ((CYCLES + 1) * settings.every_s + settings.first_s + settings.jitter_s)
+    end_ms = outage_ms + 1000 * OUTAGE_S
+    for name in names:
+        now, cycles_ms, tries_ms = first_ms(name, settings.first_s), [], []
+        for _ in range(CYCLES):
+            cycles_ms.append(now)
+            now = _next(name, settings, now, randint)
+        while now < outage_ms:
+            now = _next(name, settings, now, randint)
+        backoff = backoff_of(settings, randint)
+        while now < end_ms:
+            tries_ms.append(now)
+            now += backoff.next_ms()
+        yield Life(name, cycles_ms, tries_ms, now - end_ms, backoff)
+
+
 def waves(names, settings, randint):
     """-> [Wave]: the first cycles, and the first good one behind an outage of an hour that began after them."""
     found = [Wave(f"cycle {number + 1}", []) for number in range(CYCLES)]
     back = Wave("after an outage", [])
-    outage_ms = 1000 * ((CYCLES + 1) * settings.every_s + settings.first_s + settings.jitter_s)
-    for name in names:
-        now = first_ms(name, settings.first_s)
-        for wave in found:
-            wave.times_ms.append(now)
-            now = _next(name, settings, now, randint)
-        back.times_ms.append(_return(name, settings, now, outage_ms, randint))
+    for life in lives(names, settings, randint):
+        for wave, ms in zip(found, life.cycles_ms, strict=True):
+            wave.times_ms.append(ms)
+        back.times_ms.append(life.return_ms)
     return [*found, back]
+
+
+def backoff_of(settings, randint):
+    """The pauses of a module that has not failed yet."""
+    return Backoff(1000 * settings.base_s, 1000 * settings.cap_s, randint)
 
 
 def _next(name, settings, now, randint):
     return now + next_ms(name, settings.every_s, now) + randint(0, 1000 * settings.jitter_s)
-
-
-def _return(name, settings, now, outage_ms, randint):
-    """When the module first reaches the server again, in ms after the end of the outage."""
-    backoff = Backoff(1000 * settings.base_s, 1000 * settings.cap_s, randint)
-    end_ms = outage_ms + 1000 * OUTAGE_S
-    while now < outage_ms:
-        now = _next(name, settings, now, randint)
-    while now < end_ms:
-        now += backoff.next_ms()
-    return now - end_ms
 
 
 _EXAMPLES = """
@@ -117,32 +138,20 @@ Without a terminal: a line for each wave, then a line for each slot of the histo
 """
 
 
+def schedule_options(command):
+    """--every, --first and --jitter, for a click command: the schedule of all modules of a fleet."""
+    for name, key in (("--jitter", "schedule.jitter_s"), ("--first", "schedule.first_s"), ("--every", "schedule.every_s")):
+        _, _, default, limits = ROWS[key][:4]
+        text = f"{key} of all of them."
+        command = click.option(
+            name, type=click.IntRange(*limits), default=default, show_default=True, metavar="S", help=text
+        )(command)
+    return command
+
+
 @click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--modules", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, metavar="N")
-@click.option(
-    "--every",
-    type=click.IntRange(*ROWS["schedule.every_s"][3]),
-    default=ROWS["schedule.every_s"][2],
-    show_default=True,
-    metavar="S",
-    help="schedule.every_s of all of them.",
-)
-@click.option(
-    "--first",
-    type=click.IntRange(*ROWS["schedule.first_s"][3]),
-    default=ROWS["schedule.first_s"][2],
-    show_default=True,
-    metavar="S",
-    help="schedule.first_s.",
-)
-@click.option(
-    "--jitter",
-    type=click.IntRange(*ROWS["schedule.jitter_s"][3]),
-    default=ROWS["schedule.jitter_s"][2],
-    show_default=True,
-    metavar="S",
-    help="schedule.jitter_s.",
-)
+@schedule_options
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="For the jitter and the back-off.")
 @click.option(
     "--json",

@@ -36,7 +36,7 @@ class Setup:
     disabled: tuple = ()
 
 
-def _hash(password):
+def hashed(password):
     done = subprocess.run(["openssl", "passwd", "-6", password], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
@@ -61,7 +61,7 @@ def vsftpd(setup):
     (work / "passwd").write_text(
         f"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n{setup.user}:x:0:0::{setup.root}:/bin/sh\n"
     )
-    (work / "shadow").write_text(f"{setup.user}:{_hash(setup.password)}:19000:0:99999:7:::\n")
+    (work / "shadow").write_text(f"{setup.user}:{hashed(setup.password)}:19000:0:99999:7:::\n")
     (work / "group").write_text("root:x:0:\nnogroup:x:65534:\n")
     (work / "pam.d").mkdir()
     # nodelay: PAM would wait two seconds after a wrong password; vsftpd waits one of its own in any case.
@@ -110,6 +110,11 @@ def vsftpd(setup):
     if setup.disabled:
         lines.append("cmds_denied={}".format(",".join(setup.disabled)))
     (work / "vsftpd.conf").write_text(_config(lines))
+    return in_own_accounts(work)
+
+
+def in_own_accounts(work):
+    """The argv of vsftpd with vsftpd.conf, passwd, shadow, group and pam.d of a work folder."""
     program = CACHE / "vsftpd" / "usr/sbin/vsftpd"
     return ["unshare", "-m", "--propagation", "private", "sh", "-c", _VSFTPD_START, "sh", str(work), str(program)]
 
@@ -117,7 +122,7 @@ def vsftpd(setup):
 def proftpd(setup):
     work, unpacked = setup.work, CACHE / "proftpd"
     users = work / "users"
-    users.write_text(f"{setup.user}:{_hash(setup.password)}:0:0::{setup.root}:/bin/sh\n")
+    users.write_text(f"{setup.user}:{hashed(setup.password)}:0:0::{setup.root}:/bin/sh\n")
     users.chmod(0o600)
     lines = [
         f"ModulePath {unpacked}/usr/lib/proftpd",
@@ -158,6 +163,7 @@ def proftpd(setup):
             "TLSProtocol TLSv1.2 TLSv1.3",
             f"TLSECCertificateFile {setup.certificate}",
             f"TLSECCertificateKeyFile {setup.certificate}",
+            f"TLSCACertificateFile {setup.certificate}",  # else each session reads all authorities of the system
             "TLSRequired off",
             "TLSVerifyClient off",
         ]
@@ -174,7 +180,7 @@ def pure_ftpd(setup):
     work, unpacked = setup.work, CACHE / "pure-ftpd"
     uid = namespace.USER_ID
     # The "/./" is where the chroot ends.
-    (work / "users").write_text(f"{setup.user}:{_hash(setup.password)}:{uid}:{uid}::{setup.root}/./::::::::::::\n")
+    (work / "users").write_text(f"{setup.user}:{hashed(setup.password)}:{uid}:{uid}::{setup.root}/./::::::::::::\n")
     (work / "run").mkdir()
     database = work / "users.pdb"
     make = [str(unpacked / "usr/bin/pure-pw"), "mkdb", str(database), "-f", str(work / "users")]

@@ -1,4 +1,4 @@
-"""Fetch the three Debian FTP daemons and unpack them below .cache/servers: ``python -m tests.ftpd.install``.
+"""Fetch the three Debian FTP daemons, and HAProxy, and unpack them below .cache/servers: ``python -m tests.ftpd.install``.
 
 The packages conflict with each other, so they are unpacked and never installed; only the libraries that they link are
 installed, by apt. Safe to run again: what is there already is left alone.
@@ -13,11 +13,12 @@ from pathlib import Path
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "servers"
 
-# Server -> (packages unpacked into its folder, the programs that must then be found in it).
+# Program -> (packages unpacked into its folder, the programs that must then be found in it).
 PACKAGES = {
     "vsftpd": (("vsftpd",), ("usr/sbin/vsftpd",)),
     "proftpd": (("proftpd-core", "proftpd-mod-crypto"), ("usr/sbin/proftpd", "usr/lib/proftpd/mod_tls.so")),
     "pure-ftpd": (("pure-ftpd",), ("usr/sbin/pure-ftpd", "usr/bin/pure-pw")),
+    "haproxy": (("haproxy",), ("usr/sbin/haproxy",)),
 }
 
 
@@ -89,7 +90,7 @@ def _install_libraries(name, apt):
 
 
 def install(say=print):
-    """Make all three ready; `say` hears one line for each. Raises InstallError."""
+    """Make all of them ready; `say` hears one line for each. Raises InstallError."""
     apt = _Apt()
     for name in PACKAGES:
         did = []

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from tests.ftpd import daemons, namespace
 from tests.ftpd.install import missing_libraries, missing_parts
 
 NAMES = ("vsftpd", "proftpd", "pure-ftpd", "pyftpdlib")
+HAPROXY = "haproxy"  # stands in front of servers
 
 START_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 5
@@ -60,11 +61,11 @@ class Server:
     root: Path
     pid: int
     certificate: Path | None
-    _work: Path
+    work: Path
 
     def log_text(self):
         """All that the server has said so far: its standard output and error, then its log files."""
-        files = [self._work / "output.log", *sorted(self._work.glob("*.log"))]
+        files = [self.work / "output.log", *sorted(self.work.glob("*.log"))]
         return "\n".join(path.read_text(errors="replace") for path in dict.fromkeys(files) if path.exists())
 
 
@@ -95,40 +96,40 @@ def _reason(name, tls):
 
 @cache
 def _available(tls):
-    return {name: _reason(name, tls) for name in NAMES}
+    return {name: _reason(name, tls) for name in (*NAMES, HAPROXY)}
 
 
 def available(tls=False):
-    """Server name -> None when it can run here (with TLS, if `tls`), else the reason why not."""
+    """Name of a server, or HAPROXY -> None when it can run here (with TLS, if `tls`), else the reason why not."""
     return dict(_available(tls))
 
 
 @contextmanager
-def _free_block():
+def free_block(size=_BLOCK):
     """A block of loopback TCP ports nobody listens on: yields (control port, (first passive port, last)).
 
     The UDP port of the same number is held meanwhile. No server uses it; it tells other processes that run these tests
     to look elsewhere.
     """
-    bases = list(range(_FIRST_PORT, _LAST_PORT, _BLOCK))
+    bases = list(range(_FIRST_PORT, _LAST_PORT - size + 1, _BLOCK))
     random.shuffle(bases)
     for base in bases:
         with ExitStack() as probes, socket.socket(type=socket.SOCK_DGRAM) as claim:
             try:
                 claim.bind(("127.0.0.1", base))
-                for port in range(base, base + _BLOCK):
+                for port in range(base, base + size):
                     probe = probes.enter_context(socket.socket())
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             probes.close()
-            yield base, (base + 1, base + _BLOCK - 1)
+            yield base, (base + 1, base + size - 1)
             return
-    raise ServerError(f"no free block of {_BLOCK} TCP ports between {_FIRST_PORT} and {_LAST_PORT}")
+    raise ServerError(f"no free block of {size} TCP ports between {_FIRST_PORT} and {_LAST_PORT}")
 
 
-def _make_certificate(work):
+def make_certificate(work):
     """A self-signed certificate for localhost and 127.0.0.1, and its key, in one PEM."""
     key, certificate, both = work / "key.pem", work / "certificate.pem", work / "both.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -subj /CN=localhost"
@@ -149,10 +150,10 @@ def _embedded(setup):
 _ARGV = {"vsftpd": daemons.vsftpd, "proftpd": daemons.proftpd, "pure-ftpd": daemons.pure_ftpd, "pyftpdlib": _embedded}
 
 
-def _read_greeting(port, implicit_tls):
-    """True when the server on `port` greets (with implicit TLS: accepts, since it waits for the client then)."""
+def _read_greeting(server, implicit_tls):
+    """True when the server greets (with implicit TLS: accepts, since it waits for the client then)."""
     try:
-        with socket.create_connection(("127.0.0.1", port), START_TIMEOUT_S) as probe:
+        with socket.create_connection((server.host, server.port), START_TIMEOUT_S) as probe:
             return implicit_tls or probe.recv(3) == b"220"
     except OSError:
         return False
@@ -161,7 +162,7 @@ def _read_greeting(port, implicit_tls):
 def _wait_ready(process, server, implicit_tls):
     """Return when the greeting was read; raise ServerError when the process ends first or the time is up."""
     give_up = time.monotonic() + START_TIMEOUT_S
-    while not _read_greeting(server.port, implicit_tls):
+    while not _read_greeting(server, implicit_tls):
         # Nothing but the listening socket itself can tell, so it is asked again, 10 ms after the last refusal.
         try:
             process.wait(0.01)
@@ -246,9 +247,41 @@ def _stop(process):
             _kill_and_wait(pid)
 
 
+def crash(server):
+    """End the server and every session of it at once, as if somebody had pulled its plug."""
+    os.kill(server.pid, signal.SIGSTOP)
+    for pid in [server.pid, *descendants(server.pid)]:
+        os.kill(pid, signal.SIGKILL)
+
+
 @contextmanager
-def running(name, root, tls=False, **options):
+def started(argv, server, implicit_tls=False):
+    """Run a daemon, which stays in the foreground; yields `server` (its pid does not count yet) when it has greeted.
+
+    Stops it and its sessions at the end."""
+    with open(server.work / "output.log", "wb") as output:
+        process = subprocess.Popen(
+            argv,
+            # vsftpd reports why it cannot start on descriptor 0.
+            stdin=output,
+            stdout=output,
+            stderr=output,
+            cwd=Path(__file__).resolve().parents[2],
+            start_new_session=True,
+        )
+    try:
+        server = replace(server, pid=process.pid)
+        _wait_ready(process, server, implicit_tls)
+        yield server
+    finally:
+        _stop(process)
+
+
+@contextmanager
+def running(name, root, tls=False, ports=_BLOCK, **options):
     """Run server `name` with `root` as what its one user sees; yields a Server. Stops it and its sessions at the end.
+
+    It gets `ports` TCP ports, all but one of them for data connections.
 
     `options`, where OPTIONS lists them for the server: implicit_tls, require_ssl_reuse, max_clients, data_timeout_s
     (for a data connection on which nothing moves), accept_timeout_s (for one that does not come), disabled (verbs that it
@@ -261,23 +294,10 @@ def running(name, root, tls=False, **options):
     if reason:
         raise ServerError(f"{name}: {reason}")
     root = Path(root).resolve()
-    with tempfile.TemporaryDirectory(prefix="ferry-ftpd-") as folder, _free_block() as (port, passive):
+    with tempfile.TemporaryDirectory(prefix="ferry-ftpd-") as folder, free_block(ports) as (port, passive):
         work = Path(folder)
-        certificate = _make_certificate(work) if tls else None
+        certificate = make_certificate(work) if tls else None
         setup = daemons.Setup(root, work, port, passive, "ferry", "secret", certificate, **options)
-        with open(work / "output.log", "wb") as output:
-            process = subprocess.Popen(
-                _ARGV[name](setup),
-                # vsftpd reports why it cannot start on descriptor 0.
-                stdin=output,
-                stdout=output,
-                stderr=output,
-                cwd=Path(__file__).resolve().parents[2],
-                start_new_session=True,
-            )
-        try:
-            server = Server(name, "127.0.0.1", port, "ferry", "secret", root, process.pid, certificate, work)
-            _wait_ready(process, server, setup.implicit_tls)
-            yield server
-        finally:
-            _stop(process)
+        server = Server(name, "127.0.0.1", port, "ferry", "secret", root, 0, certificate, work)
+        with started(_ARGV[name](setup), server, setup.implicit_tls) as ready:
+            yield ready

@@ -16,7 +16,7 @@ from tests.ftpd.fixtures import require
 from tests.ftpd.meter import Meter
 from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
-from tests.ftpd.servers import NAMES, ServerError, _session_members, available, running
+from tests.ftpd.servers import HAPROXY, NAMES, ServerError, _session_members, available, running
 
 TIMEOUT_S = 5
 # Enough for a far client's order of events, see meter.py.
@@ -250,8 +250,8 @@ def test_an_option_that_the_server_lacks_is_refused(tmp_path):
         pass
 
 
-def test_available_names_all_four():
-    assert set(available()) == set(NAMES)
+def test_available_names_all_four_and_haproxy():
+    assert set(available()) == {*NAMES, HAPROXY}
 
 
 @pytest.mark.parametrize(("required", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)])
