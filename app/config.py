@@ -108,7 +108,7 @@ SCHEMA = (
         "when the server has another file of that name: replace it, take name-1, or leave both where they are",
     ),
     ("upload.after", "choice", "keep", ("keep", "delete", "move"), "", "what becomes of a file that has arrived"),
-    ("upload.move_to", "path", "", (0, 200), "", "with after = move: the folder, on the same mount as `from`"),
+    ("upload.move_to", "path", "", (0, 200), "", "with after = move: the folder, for nothing else, on the same mount as `from`"),
     ("upload.move_files", "int", 0, (0, 65535), "files", "kept in move_to, the first by name go first; 0 = all"),
     ("upload.move_bytes", "int", 0, (0, 1073741823), "bytes", "kept in move_to; 0 = all"),
     (
@@ -466,6 +466,9 @@ def check_all(data):
             problem = _why_odd(rule, verify) or _why_never(rule, config["upload"])
             if problem:
                 problems.append("upload%s.%s" % ("[%d]" % i if isinstance(data.get("upload"), list) else "", problem))
+        up, down = config["update.from"], config["download.from"]
+        if up and down and ("/%s/" % up.strip("/")).startswith(("/" + down.strip("/")).rstrip("/") + "/"):
+            problems.append('update.from: lies in download.from (%s); set that to ""' % down)
         problem = _why_no_status(config["status.to"], verify)
         if problem:
             problems.append("status.to: " + problem)
@@ -527,8 +530,8 @@ def _why_never(rule, rules):
     for other in rules:
         away = other["move_to"] if other["from"] and other["after"] == "move" else ""
         if away and top.startswith(away.rstrip("/") + "/"):
-            return "from: lies in move_to (%s), from where nothing is sent" % away
-    return "from: is protected, nothing of it is ever sent" if is_protected(top) else None
+            return "from: lies in move_to (%s)" % away
+    return "from: is protected" if is_protected(top) else None
 
 
 def _line_of_fault(raw, error):

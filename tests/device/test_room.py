@@ -190,6 +190,23 @@ def test_only_files_of_the_rule_that_allows_it_go_unsent(ferry):
     assert names(ferry) == ["tight/x", "tight/y"]
 
 
+def test_unsent_files_of_the_rule_with_less_priority_go_first(ferry):
+    ferry.configure(
+        upload=[
+            {"from": "/usr/data/alarms", "drop_unsent": True, "priority": 9},
+            {"from": "/usr/data/photos", "drop_unsent": True, "mode": "batch", "to": "{device}", "priority": 1},
+        ],
+        storage={"when_full": "drop", "low_blocks": 4 * FILE_BLOCKS},
+    )
+    for folder in ("alarms", "photos"):
+        for name in ("x", "y"):
+            ferry.put(f"data/{folder}/{name}", content(name))
+    ferry.boot(**NO_LINK)
+    boot = boot_with_free(ferry, 2 * FILE_BLOCKS, **NO_LINK)
+    assert unsent(boot) == ["photos/x", "photos/y"], boot.text
+    assert names(ferry) == ["alarms/x", "alarms/y"]
+
+
 # --- a real file system without a free block
 
 

@@ -459,6 +459,28 @@ def test_a_rule_that_would_send_what_another_has_moved_away_is_refused():
     assert "upload[1].from: lies in move_to (/usr/sent)" in problem_of(upload=rules)
 
 
+@pytest.mark.parametrize(
+    ("update", "download", "is_good"),
+    [
+        ("updates", "updates", False),
+        ("updates/fleet", "/updates/", False),
+        ("/updates", "updates", False),
+        ("fleet", "/", False),
+        ("updates2", "updates", True),
+        ("fleet", "updates", True),
+        ("updates", "", True),
+        ("", "updates", True),
+        ("fleet", "fleet/files-by-hand", True),
+    ],
+)
+def test_a_manifest_is_not_looked_for_where_all_files_are_fetched_one_by_one(update, download, is_good):
+    given = {"update": {"from": update}, "download": {"from": download}}
+    if is_good:
+        read(**given)
+    else:
+        assert "update.from: lies in download.from" in problem_of(**given)
+
+
 @pytest.mark.parametrize("rule", [{"mode": "append"}, {"mode": "batch"}, {"on_conflict": "suffix"}])
 def test_what_has_to_be_proved_is_refused_without_proof(rule):
     assert "needs server.verify = size" in problem_of(upload=rule, server={**HOST["server"], "verify": "none"})
