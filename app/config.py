@@ -8,7 +8,7 @@ from app.pace import parse_window
 from app.sync.names import PASSING, STABLE
 from app.sync.names import parse as parse_template
 from app.sync.records import server_mark
-from app.sync.rules import is_protected, mount_of
+from app.sync.rules import mount_of
 
 # key, type, default, limits, unit, help. Limits: (low, high) for int, (min, max) length in bytes for text, path, secret and list;
 # the allowed values for choice. A key that starts with "upload." belongs to each upload rule, one with "server." to each server.
@@ -531,7 +531,7 @@ def _why_never(rule, rules):
         away = other["move_to"] if other["from"] and other["after"] == "move" else ""
         if away and top.startswith(away.rstrip("/") + "/"):
             return "from: lies in move_to (%s)" % away
-    return "from: is protected" if is_protected(top) else None
+    return None
 
 
 def _line_of_fault(raw, error):
