@@ -8,7 +8,7 @@ from app.pace import parse_window
 from app.sync.names import PASSING, STABLE
 from app.sync.names import parse as parse_template
 from app.sync.records import server_mark
-from app.sync.rules import is_protected, mount_of
+from app.sync.rules import mount_of
 
 # key, type, default, limits, unit, help. Limits: (low, high) for int, (min, max) length in bytes for text, path, secret and list;
 # the allowed values for choice. A key that starts with "upload." belongs to each upload rule, one with "server." to each server.
@@ -109,7 +109,7 @@ SCHEMA = (
         "when the server has another file of that name: replace it, take name-1, or leave both where they are",
     ),
     ("upload.after", "choice", "keep", ("keep", "delete", "move"), "", "what becomes of a file that has arrived"),
-    ("upload.move_to", "path", "", (0, 200), "", "with after = move: the folder, on the same mount as `from`"),
+    ("upload.move_to", "path", "", (0, 200), "", "with after = move: the folder, for nothing else, on the same mount as `from`"),
     ("upload.move_files", "int", 0, (0, 65535), "files", "kept in move_to, the first by name go first; 0 = all"),
     ("upload.move_bytes", "int", 0, (0, 1073741823), "bytes", "kept in move_to; 0 = all"),
     (
@@ -467,6 +467,9 @@ def check_all(data):
             problem = _why_odd(rule, has_proof) or _why_never(rule, config["upload"])
             if problem:
                 problems.append("upload%s.%s" % ("[%d]" % i if isinstance(data.get("upload"), list) else "", problem))
+        up, down = config["update.from"], config["download.from"]
+        if up and down and ("/%s/" % up.strip("/")).startswith(("/" + down.strip("/")).rstrip("/") + "/"):
+            problems.append('update.from: lies in download.from (%s); set that to ""' % down)
         problem = _why_no_status(config["status.to"], has_proof)
         if problem:
             problems.append("status.to: " + problem)
@@ -528,8 +531,8 @@ def _why_never(rule, rules):
     for other in rules:
         away = other["move_to"] if other["from"] and other["after"] == "move" else ""
         if away and top.startswith(away.rstrip("/") + "/"):
-            return "from: lies in move_to (%s), from where nothing is sent" % away
-    return "from: is protected, nothing of it is ever sent" if is_protected(top) else None
+            return "from: lies in move_to (%s)" % away
+    return None
 
 
 def _line_of_fault(raw, error):

@@ -78,7 +78,7 @@ def _is_int(value, low, high):
 
 
 def _texts(data, name):
-    found = data.get(name, [])
+    found = data.setdefault(name, [])
     if not isinstance(found, list) or [x for x in found if not isinstance(x, str)]:
         raise ManifestError("%s is no list of texts" % name)
     return found
@@ -87,10 +87,10 @@ def _texts(data, name):
 def _checked(data):
     if not _is_int(data.get("version"), 1, _VERSION_MAX):
         raise ManifestError("version is no whole number above 0")
-    files = data.get("files", [])
+    files = data.setdefault("files", [])
     if not isinstance(files, list):
         raise ManifestError("files is no list")
-    pack = data.get("pack")
+    pack = data.setdefault("pack", None)
     if pack is not None and not (
         isinstance(pack, dict)
         and isinstance(pack.get("name"), str)
@@ -104,7 +104,7 @@ def _checked(data):
         _check_path(entry["path"], seen)
     for path in _texts(data, "delete"):
         if path in _VITAL and _VITAL[path] not in seen:
-            raise ManifestError("%s: nothing would start without it" % path)
+            raise ManifestError("%s: nothing starts without it" % path)
         _check_path(path, seen)
     for path in seen:
         at = path.rfind("/")
@@ -112,22 +112,12 @@ def _checked(data):
             if path[:at] in seen:
                 raise ManifestError("%s: it cannot be a file and a folder" % path[:at])
             at = path.rfind("/", 0, at)
-    settings = data.get("settings", {})
-    if not isinstance(settings, dict):
+    if not isinstance(data.setdefault("settings", {}), dict):
         raise ManifestError("settings is no object")
-    share, expires = data.get("share", 100), data.get("expires", 0)
-    if not _is_int(share, 0, 100) or not _is_int(expires, 0, 0x7FFFFFFFFF):
+    if not _is_int(data.setdefault("share", 100), 0, 100) or not _is_int(data.setdefault("expires", 0), 0, 0x7FFFFFFFFF):
         raise ManifestError("share or expires is no usable number")
-    return {
-        "version": data["version"],
-        "files": files,
-        "pack": pack,
-        "delete": _texts(data, "delete"),
-        "settings": settings,
-        "expires": expires,
-        "devices": _texts(data, "devices"),
-        "share": share,
-    }
+    _texts(data, "devices")
+    return data
 
 
 def _check_file(entry, pack):

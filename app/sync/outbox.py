@@ -76,9 +76,6 @@ class Outbox:
             found[-1][1].append(rule)
         return found
 
-    def rules(self, mode):
-        return [rule for rule in self._rules if rule["mode"] == mode]
-
     def files_of(self, rule, is_reverse=None):
         """Yield (path, size in bytes, path below `from`) of every file that a rule selects, in its order or in that of names."""
         if is_reverse is None:
@@ -301,8 +298,8 @@ class Outbox:
 
     def candidates(self, mount):
         """Yield a Candidate for each file of the rules on a mount."""
-        for rule in self.rules("whole") + self.rules("batch"):
-            if mount_of(rule["from"]) != mount:
+        for rule in sorted(self._rules, key=lambda rule: rule["priority"]):  # what has it goes last
+            if rule["mode"] == "append" or mount_of(rule["from"]) != mount:
                 continue
             for path, size, relative in self.files_of(rule, False):  # the first by name go first
                 done = self._arrived(put_key(path, self.target(rule, relative)[2]))

@@ -7,6 +7,7 @@ import ustruct
 
 from app.errors import PARK, ConfigError, Error, IntegrityError, PermReply, StorageError
 from app.proto.parse import error_for, parse_size
+from app.sync.folders import Folders
 from app.sync.manifest import MANIFEST_BYTES, ManifestError, mounts_of, parse, why_not_here
 from app.sync.records import GET_DONE, GET_INTENT, UPDATE, UPDATE_KEY, Entry, get_key, version_stamp
 from app.sync.rules import STATE_FOLDER, is_own_code, mount_of
@@ -265,17 +266,14 @@ class Updater:
 
     def _missing_folders(self, wanted):
         """Folders to be made. One that cannot be, because a file has its name, would be met behind the point of no return."""
-        found = []
+        found = set()
         for entry in wanted:
-            at = entry["path"].find("/", 1)
-            while at > 0:
-                folder = entry["path"][:at]
+            for folder in Folders().missing(entry["path"]):
                 size = self._files.size(folder)
-                if size is None and folder not in found:
-                    found.append(folder)
-                elif size is not None and size >= 0:
-                    raise ManifestError("%s: a file is where a folder would have to be" % folder)
-                at = entry["path"].find("/", at + 1)
+                if size is None:
+                    found.add(folder)
+                elif size >= 0:
+                    raise ManifestError("%s: a file is in the way" % folder)
         return found
 
     # --- bytes

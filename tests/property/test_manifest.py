@@ -65,9 +65,10 @@ def check(raw):
     except ManifestError as e:
         assert str(e)
         return
-    assert set(found) == KEYS
+    assert set(found) >= KEYS
     paths = [entry["path"] for entry in found["files"]] + found["delete"]
     assert len({path.lower() for path in paths}) == len(paths)
+    assert not [path for path in paths for other in paths if path.lower().startswith(other.lower() + "/")]
     for path in paths:
         assert path.startswith("/")
         assert ".." not in path.split("/")

@@ -438,8 +438,6 @@ def test_half_a_character_and_brackets_without_end_are_a_config_error(raw):
         ({"after": "move", "move_to": "/sd/sent"}, "same mount"),
         ({"after": "move", "from": "/usr/a", "move_to": "/usr/a"}, "from: lies in move_to (/usr/a)"),
         ({"after": "move", "from": "/usr/a/b", "move_to": "/usr/a/"}, "from: lies in move_to (/usr/a/)"),
-        ({"from": "/usr/app"}, "from: is protected"),
-        ({"from": "/usr/.ferry/x", "mode": "batch", "to": ""}, "from: is protected"),
         ({"mode": "append", "after": "delete"}, "after: must be keep"),
         ({"mode": "append", "settle_s": 5}, "settle_s: has no effect"),
         ({"mode": "append", "cycle_files": 5}, "cycle_files: has no effect"),
@@ -457,6 +455,28 @@ def test_rule_whose_settings_do_not_go_together_is_refused(rule, words):
 def test_a_rule_that_would_send_what_another_has_moved_away_is_refused():
     rules = [{"from": "/usr/a", "after": "move", "move_to": "/usr/sent"}, {"from": "/usr/sent/more"}]
     assert "upload[1].from: lies in move_to (/usr/sent)" in problem_of(upload=rules)
+
+
+@pytest.mark.parametrize(
+    ("update", "download", "is_good"),
+    [
+        ("updates", "updates", False),
+        ("updates/fleet", "/updates/", False),
+        ("/updates", "updates", False),
+        ("fleet", "/", False),
+        ("updates2", "updates", True),
+        ("fleet", "updates", True),
+        ("updates", "", True),
+        ("", "updates", True),
+        ("fleet", "fleet/files-by-hand", True),
+    ],
+)
+def test_a_manifest_is_not_looked_for_where_all_files_are_fetched_one_by_one(update, download, is_good):
+    given = {"update": {"from": update}, "download": {"from": download}}
+    if is_good:
+        read(**given)
+    else:
+        assert "update.from: lies in download.from" in problem_of(**given)
 
 
 @pytest.mark.parametrize("rule", [{"mode": "append"}, {"mode": "batch"}, {"on_conflict": "suffix"}])
