@@ -116,7 +116,7 @@ def _uploads(bench):
         [[_LARGE_BYTES]] * (1 + _LARGE_COUNT),
         [[]] * _IDLE_COUNT,
     )
-    costs = iter(bench.boot(sum(kinds, []))[1:])
+    costs = iter(bench.boot([sizes for steps in kinds for sizes in steps])[1:])
     alone, series, large, same, idle = [[next(costs) for _ in steps] for steps in kinds]
     usual = min(cost["erases"] for cost in alone)
     alone = _whole_periods(alone, usual)
