@@ -191,6 +191,23 @@ def test_what_has_arrived_is_known_after_a_cut_also_among_contents_of_one_size(d
         assert len(ftpd.arguments("STOR")) == before
 
 
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("older", OLDER)
+def test_an_older_file_is_not_taken_for_the_new_one_where_the_server_drops_what_was_cut(data, ftpd, cut, older):
+    if OLDER[older]:
+        data.put("data/a.bin", OLDER[older])
+        data.sync()
+    data.put("data/a.bin", LARGE)
+    CUTS[cut](ftpd)
+    data.boot()
+    mend(ftpd)
+    for temp in ftpd.root.rglob("*.part"):
+        if temp.stat().st_size < len(LARGE):
+            temp.unlink()
+    data.sync(2)
+    assert ftpd.files() == {f"{DEVICE}/a.bin": LARGE}
+
+
 # --- a clock that is not set
 
 
