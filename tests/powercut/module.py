@@ -11,6 +11,7 @@ import image
 import nor
 import vfs
 
+APPENDED = 240  # records that are too many for the ledger, in place of a thousand: each boot reads them
 MOST_CYCLES = 5  # from a cut to everything being in step
 _FOLDER = 0x4000
 
@@ -226,11 +227,13 @@ def start(plan: dict) -> boot.Firmware:
     from app.platform.clock import Clock
     from app.platform.files import Files
     from app.start import build
+    from app.sync import ledger
     from app.sync.ledger import Ledger
     from app.sync.records import FORGET, PUT_DONE, RECORD_BYTES, Entry, digest8
     from ftp_manager import LEDGER
 
     files.open = _flash.open_file
+    ledger._APPENDED = APPENDED
     Module.config = check_all(plan["config"])
     return firmware
 
