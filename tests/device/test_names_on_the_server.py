@@ -160,6 +160,54 @@ def test_a_partial_whose_file_changed_meanwhile_is_removed_also_where_the_new_on
     assert list(ftpd.files().values()) == [BIG[::-1]]
 
 
+# --- a size alone proves nothing
+
+LARGE, OTHER = BIG[:40_000], BIG[40_000:80_000]
+OLDER = {"nothing": None, "as large": BIG[80_000:120_000], "smaller": BIG[80_000:115_000]}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(
+    ("older", "then"),
+    [
+        *[(older, then) for older in OLDER for then in ("it stays", "it is rewritten")],
+        *[(older, "it is the older one again") for older in OLDER if OLDER[older]],
+    ],
+)
+def test_what_has_arrived_is_known_after_a_cut_also_among_contents_of_one_size(data, ftpd, cut, older, then):
+    if OLDER[older]:
+        data.put("data/a.bin", OLDER[older])
+        data.sync()
+    data.put("data/a.bin", LARGE)
+    CUTS[cut](ftpd)
+    data.boot()
+    mend(ftpd)
+    content = {"it stays": LARGE, "it is rewritten": OTHER}.get(then, OLDER[older])
+    data.put("data/a.bin", content)
+    before = len(ftpd.arguments("STOR"))
+    data.sync(2)
+    assert ftpd.files() == {f"{DEVICE}/a.bin": content}
+    if then == "it stays" and cut == "behind RNTO":
+        assert len(ftpd.arguments("STOR")) == before
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("older", OLDER)
+def test_an_older_file_is_not_taken_for_the_new_one_where_the_server_drops_what_was_cut(data, ftpd, cut, older):
+    if OLDER[older]:
+        data.put("data/a.bin", OLDER[older])
+        data.sync()
+    data.put("data/a.bin", LARGE)
+    CUTS[cut](ftpd)
+    data.boot()
+    mend(ftpd)
+    for temp in ftpd.root.rglob("*.part"):
+        if temp.stat().st_size < len(LARGE):
+            temp.unlink()
+    data.sync(2)
+    assert ftpd.files() == {f"{DEVICE}/a.bin": LARGE}
+
+
 # --- a clock that is not set
 
 

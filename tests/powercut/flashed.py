@@ -21,6 +21,7 @@ class Flashed(module.Module):
         self._cycles = []  # of this boot: [is it good, changes of the flash by its end]
         self.started = []  # the files as each boot found them when the app began to load
         self._is_loading = False
+        self._by_hand = {}  # settings that are changed at the REPL when the boot has had its first cycle
         boot.watch = self._watch
         builtins.__import__ = self._import
 
@@ -38,6 +39,7 @@ class Flashed(module.Module):
         cuts = [order["at"]] + [order["again"]] * bool(order["again"])
         found = {"cut": False, "again": False, "changes": 0}
         for number, at in enumerate(cuts):
+            self._by_hand = {} if number else self._plan["by_hand"]
             self.power_on(at, order["torn"], order["seed"] + number)
             is_settled = self._boot_until_settled()
             if is_settled is None:
@@ -46,6 +48,7 @@ class Flashed(module.Module):
             self.switch_off(order["seed"] % 2 == 0)
             module.wait_for_server()
             print("--- power off")
+        self._by_hand = {}
         self.power_on()
         found["ok"] = self._boot_until_settled()
         found["idle_changes"] = self._cycles[-1][1] - self._cycles[-2][1] if len(self._cycles) > 1 else 0
@@ -97,6 +100,11 @@ class Flashed(module.Module):
                 worker = sys.modules["app"].running
                 worker.is_wanted = True  # the next one at once
                 worker.is_stopped = len(self._cycles) == CYCLES
+                if self._by_hand and len(self._cycles) == 1:
+                    from app import keys
+
+                    for key, value in self._by_hand.items():
+                        keys.change(key, value, worker)
 
         manager.on_event = on_event
 

@@ -11,6 +11,7 @@ import image
 import nor
 import vfs
 
+APPENDED = 240  # records that are too many for the ledger, in place of a thousand: each boot reads them
 MOST_CYCLES = 5  # from a cut to everything being in step
 _FOLDER = 0x4000
 
@@ -93,10 +94,8 @@ class Module:
         """Records in the ledger that a compaction takes out."""
         ledger = Ledger(Files(), LEDGER)
         ledger.load()
-        for number in range(count // 2):
-            ledger.put(PUT_DONE, b"stale%3d" % number, 1, b"12345678")
-            ledger.forget(b"stale%3d" % number)
-        ledger.flush()
+        for kind in (PUT_DONE, FORGET):
+            ledger.write(Entry(kind, digest8(f"stale {number}"), 1, b"12345678") for number in range(count // 2))
 
     def fill(self, free_blocks: int) -> None:
         """A file that Ferry leaves alone, so big that no more blocks than these are free."""
@@ -115,8 +114,9 @@ class Module:
         self.switch_on(order["user"], order["at"], order["torn"], order["seed"])
         was_cut = self.run(2)
         changes = self.device.programs + self.device.erases
+        records = 0 if was_cut else Files().size(LEDGER) // RECORD_BYTES
         self.switch_off(order["seed"] % 2 == 0)
-        found = {"cut": was_cut, "changes": changes}
+        found = {"cut": was_cut, "changes": changes, "records": records}
         if was_cut:
             wait_for_server()
             _lines.append("--- cut")
@@ -204,7 +204,8 @@ def copy_image(source: str, target: str) -> None:
 
 def start(plan: dict) -> boot.Firmware:
     """The firmware's modules and the app's, once: only what lies on flash and in objects is lost in a cut."""
-    global build, Clock, Files, Log, Ledger, LEDGER, PUT_DONE, StorageError, uhashlib, ubinascii, _world, _flash
+    global build, Clock, Files, Log, Ledger, LEDGER, Entry, FORGET, PUT_DONE, RECORD_BYTES
+    global digest8, StorageError, uhashlib, ubinascii, _world, _flash
     import builtins
 
     boot.watch = lambda manager, cycles: None  # nobody listens to events here
@@ -226,11 +227,13 @@ def start(plan: dict) -> boot.Firmware:
     from app.platform.clock import Clock
     from app.platform.files import Files
     from app.start import build
+    from app.sync import ledger
     from app.sync.ledger import Ledger
-    from app.sync.records import PUT_DONE
+    from app.sync.records import FORGET, PUT_DONE, RECORD_BYTES, Entry, digest8
     from ftp_manager import LEDGER
 
     files.open = _flash.open_file
+    ledger._APPENDED = APPENDED
     Module.config = check_all(plan["config"])
     return firmware
 

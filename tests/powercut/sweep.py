@@ -65,6 +65,10 @@ class Sweep:
         self._write(self._folder / "server" / "base", self._scenario.then_server)
         return self
 
+    def _plan(self):
+        """What else the module's process has to know."""
+        return {}
+
     def _write_module_files(self, work):
         self._write(work / "before", self._scenario.before)
         self._write(work / "then", self._scenario.then)
@@ -84,7 +88,10 @@ class Sweep:
     def changes(self):
         """Programs and erases of the whole thing without a cut: there are as many cut points."""
         found, user = self._run(Cut(0))
-        return found["changes"], self._judge(found, user)
+        wrong = self._judge(found, user)
+        if self._scenario.stale_records and found["records"] > self._scenario.stale_records:
+            wrong.append(f"the ledger was not compacted: it has {found['records']} records")
+        return found["changes"], wrong
 
     def check(self, cut):
         found, user = self._run(cut)
@@ -104,6 +111,7 @@ class Sweep:
             "code": str(ROOT),
             "config": self._scenario.config(self._server.port),
             "world": {"root": str(self._folder / "root"), "stubs": str(stubs), "speed": 20},
+            **self._plan(),
         }
         (work / "plan.json").write_text(json.dumps(plan))
         interpreter = find_interpreter(None, HEAP)

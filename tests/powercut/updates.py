@@ -41,6 +41,7 @@ class Update:
     settings: dict = field(default_factory=dict)
     old_code: dict = field(default_factory=dict)  # on the module beside Ferry's own
     is_bad: bool = False  # version 2 does not run
+    is_by_hand: bool = False  # nothing comes from the server: `settings` are changed at the REPL, behind the first cycle of a boot
 
     stale_records = free_blocks = 0
 
@@ -50,7 +51,7 @@ class Update:
             "server": {"host": "127.0.0.1", "port": port, "user": USER, "password": "x", "timeout_s": 5},
             "upload": {"from": "/usr", "to": "{device}"},
             "download": {"from": ""},
-            "update": {"from": "updates"},
+            "update": {"from": "" if self.is_by_hand else "updates"},
             "schedule": {"every_s": 10, "jitter_s": 0, "first_s": 0},
             "link": {"hold_s": 0},
         }
@@ -71,11 +72,11 @@ class Update:
 
     @property
     def before_server(self):
-        return published(1, self.first)
+        return {} if self.is_by_hand else published(1, self.first)
 
     @property
     def then_server(self):
-        return published(2, self.second, self.delete, self.settings)
+        return {} if self.is_by_hand else published(2, self.second, self.delete, self.settings)
 
     def server_files(self):
         return {**self.before_server, **self.then_server, **{f"{DEVICE}/{name}": raw for name, raw in _OWN.items()}}
@@ -113,6 +114,7 @@ UPDATES = {
         delete=("site/gone.txt",),
     ),
     "update-of-settings": Update(settings={"schedule.every_s": 77}),
+    "settings-by-hand": Update(settings={"schedule.every_s": 77}, is_by_hand=True),
     "update-of-code": Update(second=_NEW_CODE, delete=("app/retired.py",), old_code={"app/retired.py": b"X = 1\n"}),
     "update-of-all": Update(
         first={"site/a.txt": b"version 1"},
