@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.device_files import ROOT, device_files, squeezed
+from tools.device_files import device_files, device_source
 
 PY_BUDGET = 256 * 1024
 MPY_BUDGET = 168 * 1024
@@ -37,11 +37,13 @@ def measure():
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out.mpy"
         for path in device_files():
-            py_bytes = mpy_bytes = len(squeezed((ROOT / path).read_text(encoding="utf-8")).encode())
+            source = Path(folder) / path.name
+            source.write_text(device_source(path), encoding="utf-8", newline="\n")
+            py_bytes = mpy_bytes = source.stat().st_size
             if compiler() is None:
                 mpy_bytes = None
             elif path.name != "main.py":
-                complaint = compile_mpy(ROOT / path, output)
+                complaint = compile_mpy(source, output)
                 if complaint:
                     raise SystemExit(f"{path}: does not compile for MicroPython 1.13\n{complaint}")
                 mpy_bytes = output.stat().st_size

@@ -5,7 +5,7 @@ import pytest
 
 from tests.device.test_updates import RESTART, boot_as_it_is, module, publisher
 from tools import sizes
-from tools.device_files import ROOT, device_files, squeezed
+from tools.device_files import ROOT, device_files, device_source
 
 __all__ = ["module", "publisher"]
 
@@ -23,7 +23,7 @@ def code_on_flash(module):
 
 def source():
     """{name below /usr: content} as it is published."""
-    return {name: squeezed((ROOT / name).read_text()).encode() for name in CODE}
+    return {name: device_source(name).encode() for name in CODE}
 
 
 def test_the_code_that_is_there_already_is_not_fetched(module, publisher):

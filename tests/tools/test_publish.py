@@ -7,7 +7,7 @@ import pytest
 
 from tests.tools.reader import read_manifest, read_update
 from tools import sizes
-from tools.device_files import ROOT, device_files, squeezed
+from tools.device_files import ROOT, device_files, device_source
 from tools.printable import printable
 from tools.publish import manifest, plan
 from tools.publish.contents import Content, Refused, ferry_contents, from_bytes
@@ -308,7 +308,7 @@ def test_prune_removes_what_the_manifest_does_not_need_and_nothing_else(call, so
 def test_ferry_brings_its_own_code_as_source_and_removes_the_compiled_twins(call, source, target):
     published(call, source, target, "--ferry", "--delete", "/usr/old")
     files, deleted = read_update(target), read_manifest(target)["delete"]
-    own = {f"/usr/{path.as_posix()}": squeezed((ROOT / path).read_text()).encode() for path in device_files()}
+    own = {f"/usr/{path.as_posix()}": device_source(path).encode() for path in device_files()}
     assert files == {**ON_MODULE, **own}
     twins = {path.replace(".py", ".mpy") for path in own} - {"/usr/main.mpy"}
     assert (len(deleted), set(deleted)) == (len(twins) + 1, twins | {"/usr/old"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools import desktop, sizes
-from tools.device_files import ROOT, device_files, squeezed
+from tools.device_files import ROOT, device_files, device_source
 from tools.printable import printable
 from tools.sim.settings import SettingsError
 
@@ -117,27 +117,28 @@ def ferry_contents(compile_to, root=ROOT):
     for relative in device_files(root):
         path = f"/usr/{relative.as_posix()}"
         # Also what goes as source: a main.py, or an app/apply.py, that does not compile could not be taken back.
+        source = device_source(relative, root).encode()
         if sizes.compiler():
-            _compile(root / relative, sizes.compile_mpy)
-        source = squeezed((root / relative).read_text(encoding="utf-8")).encode()
+            _compile(relative, source, sizes.compile_mpy)
         if relative.name == "main.py":
             contents.append(from_bytes(path, source))
             continue
         compiled = path.removesuffix(".py") + ".mpy"
         twins.append(path if is_compiled else compiled)
         if is_compiled:
-            contents.append(from_bytes(compiled, _compile(root / relative, compile_to)))
+            contents.append(from_bytes(compiled, _compile(relative, source, compile_to)))
         else:
             contents.append(from_bytes(path, source))
     return contents, twins
 
 
-def _compile(source, compile_to):
+def _compile(path, source, compile_to):
     with tempfile.TemporaryDirectory(prefix="ferry-mpy-") as folder:
-        output = Path(folder) / "out.mpy"
-        complaint = compile_to(source, output)
+        copy, output = Path(folder) / path.name, Path(folder) / "out.mpy"
+        copy.write_bytes(source)
+        complaint = compile_to(copy, output)
         if complaint:
-            raise Refused(f"{source}: does not compile\n{complaint}")
+            raise Refused(f"{path}: does not compile\n{complaint}")
         return output.read_bytes()
 
 

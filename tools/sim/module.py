@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tools.device_files import ROOT, device_files, squeezed
+from tools.device_files import ROOT, device_files, device_source
 from tools.sim.settings import SettingsError
 
 try:
@@ -46,13 +46,13 @@ def flash(usr, config, is_small=False):
     for path in device_files(is_small=is_small):
         target = usr / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        if is_small and path.name != "main.py" and _mpy_cross:
-            _compile(ROOT / path, target.with_suffix(".mpy"))
-            target.unlink(missing_ok=True)  # it would be loaded in its place
-        elif is_small:
-            target.write_text(squeezed((ROOT / path).read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
-        else:
+        if not is_small:
             shutil.copyfile(ROOT / path, target)
+            continue
+        target.write_text(device_source(path), encoding="utf-8", newline="\n")
+        if path.name != "main.py" and _mpy_cross:
+            _compile(target, target.with_suffix(".mpy"))
+            target.unlink()  # it would be loaded in its place
     (usr / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
