@@ -1,0 +1,56 @@
+"""What a module gets of a source file: less bytes, the same program, on the same lines."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tools.device_files import ROOT, device_files, device_source
+
+
+@pytest.fixture
+def source_of(tmp_path):
+    """source_of(text of one.py, text of two.py) -> what a module gets of one.py"""
+
+    def make(one, two=""):
+        (tmp_path / "one.py").write_text(one, encoding="utf-8")
+        (tmp_path / "two.py").write_text(two, encoding="utf-8")
+        return device_source(tmp_path.joinpath("one.py").relative_to(tmp_path), tmp_path)
+
+    return make
+
+
+def test_own_and_imported_numbers_take_the_place_of_their_names(source_of):
+    text = source_of(
+        "from two import (\n    FAR,\n    Thing,\n)\nNEAR = 7\nTEXT = 'ä'\n\ndef f(x=NEAR):\n    return TEXT, x + FAR - NEAR, Thing\n",
+        "FAR = 1000\nclass Thing: pass\n",
+    )
+    assert text == "from two import Thing\n\n\n\n\nTEXT = 'ä'\n\ndef f(x=7):\n return TEXT, x + 1000 - 7, Thing\n"
+
+
+def test_a_name_with_more_than_one_value_stays(source_of):
+    text = "N = 1\nM = 2\nK = True\n\ndef f(N):\n    global M\n    M = 3\n    return N, K\n"
+    assert ast.dump(ast.parse(source_of(text))) == ast.dump(ast.parse(text))
+
+
+def test_an_import_inside_of_a_function_may_be_all_there_is_of_it(source_of):
+    assert source_of("def f():\n    from two import FAR\n", "FAR = 1\n") == "def f():\n pass\n"
+
+
+def test_every_line_keeps_its_number():
+    for path in device_files():
+        lines, told = (ROOT / path).read_text(encoding="utf-8").split("\n"), device_source(path).split("\n")
+        for number, line in enumerate(told):
+            if line.lstrip().startswith(("def ", "class ")):
+                assert line.split("(")[0].split() == lines[number].split("(")[0].split(), f"{path}:{number + 1}"
+
+
+def test_no_name_is_left_without_a_value(tmp_path):
+    for path in device_files():
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(device_source(path), encoding="utf-8")
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", "F821,F822,F811", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
