@@ -41,6 +41,12 @@ def module(tmp_path):
 
 
 @pytest.fixture
+def is_held(monkeypatch):
+    """For a module whose main.py holds the REPL: nobody waits long for its answer."""
+    monkeypatch.setattr("tools.board.repl.FREE_S", 0.3)
+
+
+@pytest.fixture
 def settings_file(tmp_path):
     path = tmp_path / "settings.json"
     path.write_bytes(config())
@@ -129,7 +135,7 @@ def test_dry_run_changes_nothing_and_leaves_the_app_running(module):
     assert "now       starts" in call(None, "-p", one.port, name="status").output
 
 
-def test_an_app_that_holds_the_repl_is_stopped_and_started_again(module):
+def test_an_app_that_holds_the_repl_is_stopped_and_started_again(module, is_held):
     one = module(settings=config(run={"thread": False}))
     one.wait_for("Ferry 0.1")
     done = call(one, "--dry-run")
@@ -141,7 +147,7 @@ def test_an_app_that_holds_the_repl_is_stopped_and_started_again(module):
     assert "flashed; Ferry is up" in done.output
 
 
-def test_main_of_another_program_is_stopped_and_kept(module):
+def test_main_of_another_program_is_stopped_and_kept(module, is_held):
     one = module(main=FOREIGN)
     one.wait_for("hello")
     done = call(one)
@@ -253,7 +259,7 @@ def test_no_port():
     assert "there is no such port" in done.output
 
 
-def test_firmware_that_takes_other_mpy(module, monkeypatch):
+def test_firmware_that_takes_other_mpy(module, is_held, monkeypatch):
     monkeypatch.setattr(images, "_cross_v6", None)
     one = module(settings=config(run={"thread": False}))
     one.wait_for("Ferry 0.1")

@@ -131,8 +131,9 @@ def test_at_each_kind_of_step(play):
 
 
 @pytest.mark.timeout(300)
-def test_another_programs_module_at_each_kind_of_step(play):
+def test_another_programs_module_at_each_kind_of_step(play, monkeypatch):
     """Its main.py runs until Ferry's is there with all that belongs to it; and is kept."""
+    monkeypatch.setattr("tools.board.repl.FREE_S", 0.3)  # its main.py holds the REPL
     _, whole = play(*FIRST)
     found = [play(*FIRST, cut_at)[0] for cut_at in points(whole)]
     assert found[0] == "old"
@@ -142,8 +143,9 @@ def test_another_programs_module_at_each_kind_of_step(play):
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("flashes", ["UPDATE", "FIRST"])
-def test_at_every_64th_byte(play, flashes):
+def test_all_along(play, flashes):
     _, whole = play(*globals()[flashes])
-    found = {cut_at: play(*globals()[flashes], cut_at)[0] for cut_at in range(1, whole.taken, 64)}
+    cuts = [*range(1, whole.taken - 150, 64), *range(whole.taken - 150, whole.taken, 5)]  # it switches near the end
+    found = {cut_at: play(*globals()[flashes], cut_at)[0] for cut_at in cuts}
     assert sorted(set(found.values())) == ["new", "old"]
     assert sorted(found.values(), reverse=True) == [found[cut_at] for cut_at in sorted(found)]  # one point of no return

@@ -10,7 +10,8 @@ RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 _ENTER, _CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D = b"\r", b"\x01", b"\x02", b"\x03", b"\x04"
 _PASTE = b"\x05A\x01"
 
-ANSWER_S = 2  # a free REPL answers at once
+FREE_S = 3  # a free REPL answers at once, but while Ferry walks the flash
+ANSWER_S = 5  # what is a REPL gets more time
 INTERRUPT_S = 4  # behind Ctrl-C the module starts anew
 INTERRUPTS = 5  # in the first second of main.py they do not count
 SILENCE_S = 30  # of a program that should tell something
@@ -36,7 +37,7 @@ class Repl:
         self.drain()
         self._write(_ENTER + _CTRL_B)
         self.is_raw = False
-        return self._wait_for(PROMPT, ANSWER_S) is not None
+        return self._wait_for(PROMPT, FREE_S) is not None
 
     def interrupt(self, pause_s=None):
         """Stop a main.py that holds the REPL, by Ctrl-C every `pause_s`. Raises BoardError where it does not stop.
