@@ -24,11 +24,15 @@ _WAIT_S = 60
 
 
 class PtyModule:
-    def __init__(self, folder, has_paste=True, **world):
+    def __init__(self, folder, files=None, has_paste=True, **world):
+        """`files`: {path below /usr: content} that are on it; `world`: of the simulated firmware."""
         self.root = folder / "module"
         self.usr = self.root / "usr"
         for path in (self.usr, self.root / "bak"):
             path.mkdir(parents=True, exist_ok=True)
+        for name, content in (files or {}).items():
+            (self.usr / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.usr / name).write_bytes(content)
         self._world = folder / "world.json"
         write_world(self._world, self.root, 0, 1, life={"skip_sleep": False, "deferred": None, **world})
         self._interpreter = find_interpreter("", "").path

@@ -26,19 +26,12 @@ SMALL = {
 } | {"app/start.py": b'def start(told):\n    print("Ferry 0.1", told)\n    return True\n'}
 
 
-def lay_out(usr, files):
-    for path, content in files.items():
-        (usr / path).parent.mkdir(parents=True, exist_ok=True)
-        (usr / path).write_bytes(content)
-
-
 class Run:
     """One flash of `new` over `old`, its cable cut behind `cut_at` bytes."""
 
     def __init__(self, folder, old, new, hello, cut_at=None):
         self.old, self.new = old, new
-        usr = folder / "module" / "usr"
-        lay_out(usr, old)
+        folder.mkdir()
         (folder / "settings.json").write_bytes(new.get("config.json", SETTINGS))
         self._folder = folder
         self.calls = []  # (bytes before it, what was asked)
@@ -49,7 +42,7 @@ class Run:
         code = [from_bytes(f"/usr/{path}", content) for path, content in self.new.items() if path != "config.json"]
         monkeypatch.setattr(images, "code", lambda compile_to: sorted(code, key=lambda found: found.path == "/usr/main.py"))
         ask = device.Device._answers
-        with PtyModule(self._folder) as module:
+        with PtyModule(self._folder, self.old) as module:
             module.wait_for(self._hello)
             module.cut_at = self._cut_at
 

@@ -13,15 +13,12 @@ from click.testing import CliRunner
 from tests.tools.pty_module import PtyModule, config
 from tools.board import console
 from tools.board.cli import COMMANDS
-from tools.device_files import ROOT
-from tools.sim.module import flash as put_on
+from tools.device_files import ROOT, device_files
 
 
-def start(folder, settings, **more):
-    usr = folder / "module" / "usr"
-    usr.mkdir(parents=True)
-    put_on(usr, json.loads(settings))
-    return PtyModule(folder, **more)
+def start(folder, settings):
+    code = {path.as_posix(): (ROOT / path).read_bytes() for path in device_files()}
+    return PtyModule(folder, {**code, "config.json": settings})
 
 
 @pytest.fixture(scope="module")
