@@ -119,7 +119,8 @@ def test_a_prompt_is_left_behind(beside):
     assert beside.output().endswith(">>> ")
 
 
-def test_where_main_holds_the_repl_nothing_is_interrupted_unasked(tmp_path):
+def test_where_main_holds_the_repl_nothing_is_interrupted_unasked(tmp_path, monkeypatch):
+    monkeypatch.setattr("tools.board.repl.FREE_S", 0.3)
     with start(tmp_path, config(run={"thread": False})) as module:
         module.wait_for("Ferry 0.1")
         done = call(module, "status")
@@ -132,6 +133,39 @@ def test_where_main_holds_the_repl_nothing_is_interrupted_unasked(tmp_path):
         assert "it is restarted afterwards" in done.output
         module.wait_for("Ferry 0.1", boots=3)
         assert json.loads(module.code()["config.json"])["schedule"]["every_s"] == 600
+
+
+def test_restart_where_ferry_does_not_run_starts_it(tmp_path):
+    with start(tmp_path, config(server={"host": ""})) as module:
+        module.wait_for("Ferry does not start")
+        module.wait_for_prompt()
+        assert call(module, "set", "server.host", "ftp.example.com").exit_code == 0
+        done = call(module, "restart")
+        assert done.exit_code == 0, done.output
+        assert "Ferry 0.1.0" in done.output
+        assert "does not start" not in done.output
+        assert json.loads(call(module, "status", "--json").output)["is_running"]
+        assert module.boots == 2
+
+
+def test_restart_of_a_running_ferry_is_its_own(tmp_path):
+    with start(tmp_path, config()) as module:
+        module.wait_for_prompt()
+        done = call(module, "restart")
+        assert done.exit_code == 0, done.output
+        assert "as soon as Ferry rests" in done.output
+        module.wait_for("restart: asked for at the REPL")  # the reason is on flash before
+        assert b"asked for at the REPL" in (module.usr / ".ferry" / "restarts").read_bytes()
+
+
+def test_restart_of_a_main_that_holds_the_repl(tmp_path, monkeypatch):
+    monkeypatch.setattr("tools.board.repl.FREE_S", 0.3)
+    with start(tmp_path, config(run={"thread": False})) as module:
+        module.wait_for("Ferry 0.1")
+        done = call(module, "restart", "--interrupt")
+        assert done.exit_code == 0, done.output
+        assert "Ferry 0.1.0" in done.output
+        assert module.boots == 3
 
 
 def test_a_module_without_ferry(tmp_path):

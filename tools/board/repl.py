@@ -24,10 +24,10 @@ _LOOK_S = 0.2
 class Repl:
     """One module's REPL. `port` is an open serial port. Not for two threads."""
 
-    def __init__(self, port, allow_paste=True):
+    def __init__(self, port):
         self._port = port
         self._held = b""  # came, and not looked at yet
-        self._may_paste = allow_paste
+        self._may_paste = True
         self.is_raw = False
 
     # --- who has the REPL
