@@ -1,7 +1,6 @@
 # Ferry's console from the PC, against a real REPL beside a running Ferry.
 import json
 import os
-import pty
 import select
 import subprocess
 import sys
@@ -192,6 +191,8 @@ def test_repl_wants_a_terminal(beside):
 
 
 def test_repl_is_a_terminal_until_its_key(beside):
+    import pty
+
     outer, inner = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "tools", "repl", beside.port], stdin=inner, stdout=inner, stderr=inner, cwd=ROOT

@@ -1,6 +1,5 @@
 # Which port it is, and what is said when that is not clear.
 import os
-import pty
 import threading
 
 import pytest
@@ -106,6 +105,7 @@ def test_a_file_is_no_port(tmp_path):
 @pytest.fixture
 def answering():
     """answering(reply) -> name of a port on which something answers every input with `reply`."""
+    pty = pytest.importorskip("pty")
     ends, threads = [], []
 
     def answer(reply):
