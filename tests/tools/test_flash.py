@@ -158,8 +158,10 @@ def test_a_cycle_that_takes_long_is_cut(module, monkeypatch):
     monkeypatch.setattr(steps, "STOP_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connects by itself, never greets
         server = {"port": silent.getsockname()[1], "timeout_s": 20}
-        one = module(settings=config(server=server, schedule={"first_s": 0}))
-        silent.settimeout(30)
+        one = module(settings=config(server=server))
+        one.wait_for_prompt()
+        silent.settimeout(60)
+        assert call(None, "-p", one.port, name="sync").exit_code == 0
         called, _ = silent.accept()  # the cycle is under way
         done = call(one)
         called.close()

@@ -1,7 +1,9 @@
 # `python -m tools flash`, and Ferry's console from the PC: options in, exit status out.
 import contextlib
 import json
+import shutil
 import sys
+import textwrap
 
 import click
 
@@ -40,9 +42,21 @@ def _explained():
     try:
         yield
     except SettingsError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(_wrapped(str(error))) from error
     except (BoardError, Refused) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_wrapped(str(error))) from error
+
+
+def _wrapped(text):
+    """Lines that break between words on a terminal; as it is in a pipe."""
+    if not sys.stderr.isatty():
+        return text
+    width = shutil.get_terminal_size().columns - len("Error: ")
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager

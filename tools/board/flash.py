@@ -127,7 +127,7 @@ class Flash:
         self._guard()
         if not self._device.about["is_running"]:
             return
-        self._show.step("stopping Ferry, which may end its cycle")
+        self._show.step("stopping Ferry; a cycle under way may end first")
         if not self._device.stop(STOP_S):
             self._show.step("its cycle takes long: cut, as by the power; it goes on with it later")
             self._cut()
