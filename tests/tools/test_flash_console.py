@@ -25,6 +25,7 @@ def beside(tmp_path_factory):
     """A module whose Ferry runs in its thread: all these tests together neither stop nor restart it."""
     with start(tmp_path_factory.mktemp("beside"), config()) as module:
         module.wait_for_prompt()
+        wait_until_it_runs(module)
         yield module
         assert module.boots == 1
 
@@ -32,6 +33,11 @@ def beside(tmp_path_factory):
 def call(module, name, *args, text=None):
     command = {command.name: command for command in COMMANDS}[name]
     return CliRunner().invoke(command, [*args, "--port", module.port], input=text)
+
+
+def wait_until_it_runs(module):
+    """The prompt may come before the thread has begun."""
+    assert any(json.loads(call(module, "status", "--json").output)["is_running"] for _ in range(100))
 
 
 def test_status(beside):
@@ -143,13 +149,14 @@ def test_restart_where_ferry_does_not_run_starts_it(tmp_path):
         assert done.exit_code == 0, done.output
         assert "Ferry 0.1.0" in done.output
         assert "does not start" not in done.output
-        assert json.loads(call(module, "status", "--json").output)["is_running"]
+        wait_until_it_runs(module)
         assert module.boots == 2
 
 
 def test_restart_of_a_running_ferry_is_its_own(tmp_path):
     with start(tmp_path, config()) as module:
         module.wait_for_prompt()
+        wait_until_it_runs(module)
         done = call(module, "restart")
         assert done.exit_code == 0, done.output
         assert "as soon as Ferry rests" in done.output
