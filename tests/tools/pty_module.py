@@ -5,18 +5,26 @@ can be unplugged behind a number of bytes."""
 
 import json
 import os
-import pty
 import select
 import shlex
 import signal
 import subprocess
+import sys
 import threading
-import tty
 from pathlib import Path
+
+import pytest
 
 from tools.device_files import ROOT
 from tools.sim.child import find_interpreter
 from tools.sim.module import write_world
+
+_INTERPRETER = find_interpreter("", "")
+if sys.platform != "linux" or not _INTERPRETER.name.startswith("MicroPython"):
+    pytest.skip("needs MicroPython, and Linux's pseudo-terminals", allow_module_level=True)
+
+import pty  # noqa: E402
+import tty  # noqa: E402
 
 BOOT = Path(__file__).with_name("boot_repl.py")
 _CTRL_C_STATUS = 130
@@ -24,14 +32,17 @@ _WAIT_S = 60
 
 
 class PtyModule:
-    def __init__(self, folder, has_paste=True, **world):
+    def __init__(self, folder, files=None, has_paste=True, **world):
+        """`files`: {path below /usr: content} that are on it; `world`: of the simulated firmware."""
         self.root = folder / "module"
         self.usr = self.root / "usr"
         for path in (self.usr, self.root / "bak"):
             path.mkdir(parents=True, exist_ok=True)
+        for name, content in (files or {}).items():
+            (self.usr / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.usr / name).write_bytes(content)
         self._world = folder / "world.json"
         write_world(self._world, self.root, 0, 1, life={"skip_sleep": False, "deferred": None, **world})
-        self._interpreter = find_interpreter("", "").path
         self._has_paste = has_paste
         self._events = threading.Condition()
         self._output = b""  # of the module since its last reset
@@ -112,7 +123,7 @@ class PtyModule:
         attributes[1] &= ~tty.OPOST
         tty.tcsetattr(tail, tty.TCSANOW, attributes)
         name = os.ttyname(tail)
-        command = [self._interpreter, str(BOOT), str(self._world), str(ROOT / "tools" / "sim")]
+        command = [_INTERPRETER.path, str(BOOT), str(self._world), str(ROOT / "tools" / "sim")]
         command.append("skip" if self._skip_main or not (self.usr / "main.py").exists() else "main")
         # The shell opens the terminal first, which makes it the one that Ctrl-C comes from.
         self._process = subprocess.Popen(

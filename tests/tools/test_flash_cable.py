@@ -26,19 +26,12 @@ SMALL = {
 } | {"app/start.py": b'def start(told):\n    print("Ferry 0.1", told)\n    return True\n'}
 
 
-def lay_out(usr, files):
-    for path, content in files.items():
-        (usr / path).parent.mkdir(parents=True, exist_ok=True)
-        (usr / path).write_bytes(content)
-
-
 class Run:
     """One flash of `new` over `old`, its cable cut behind `cut_at` bytes."""
 
     def __init__(self, folder, old, new, hello, cut_at=None):
         self.old, self.new = old, new
-        usr = folder / "module" / "usr"
-        lay_out(usr, old)
+        folder.mkdir()
         (folder / "settings.json").write_bytes(new.get("config.json", SETTINGS))
         self._folder = folder
         self.calls = []  # (bytes before it, what was asked)
@@ -49,7 +42,7 @@ class Run:
         code = [from_bytes(f"/usr/{path}", content) for path, content in self.new.items() if path != "config.json"]
         monkeypatch.setattr(images, "code", lambda compile_to: sorted(code, key=lambda found: found.path == "/usr/main.py"))
         ask = device.Device._answers
-        with PtyModule(self._folder) as module:
+        with PtyModule(self._folder, self.old) as module:
             module.wait_for(self._hello)
             module.cut_at = self._cut_at
 
@@ -131,8 +124,9 @@ def test_at_each_kind_of_step(play):
 
 
 @pytest.mark.timeout(300)
-def test_another_programs_module_at_each_kind_of_step(play):
+def test_another_programs_module_at_each_kind_of_step(play, monkeypatch):
     """Its main.py runs until Ferry's is there with all that belongs to it; and is kept."""
+    monkeypatch.setattr("tools.board.repl.FREE_S", 0.3)  # its main.py holds the REPL
     _, whole = play(*FIRST)
     found = [play(*FIRST, cut_at)[0] for cut_at in points(whole)]
     assert found[0] == "old"
@@ -142,8 +136,11 @@ def test_another_programs_module_at_each_kind_of_step(play):
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("flashes", ["UPDATE", "FIRST"])
-def test_at_every_64th_byte(play, flashes):
+def test_all_along(play, flashes, monkeypatch):
+    if flashes == "FIRST":
+        monkeypatch.setattr("tools.board.repl.FREE_S", 0.3)
     _, whole = play(*globals()[flashes])
-    found = {cut_at: play(*globals()[flashes], cut_at)[0] for cut_at in range(1, whole.taken, 64)}
+    cuts = [*range(1, whole.taken - 150, 100), *range(whole.taken - 150, whole.taken, 5)]  # it switches near the end
+    found = {cut_at: play(*globals()[flashes], cut_at)[0] for cut_at in cuts}
     assert sorted(set(found.values())) == ["new", "old"]
     assert sorted(found.values(), reverse=True) == [found[cut_at] for cut_at in sorted(found)]  # one point of no return

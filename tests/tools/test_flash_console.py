@@ -1,7 +1,6 @@
 # Ferry's console from the PC, against a real REPL beside a running Ferry.
 import json
 import os
-import pty
 import select
 import subprocess
 import sys
@@ -13,15 +12,12 @@ from click.testing import CliRunner
 from tests.tools.pty_module import PtyModule, config
 from tools.board import console
 from tools.board.cli import COMMANDS
-from tools.device_files import ROOT
-from tools.sim.module import flash as put_on
+from tools.device_files import ROOT, device_files
 
 
-def start(folder, settings, **more):
-    usr = folder / "module" / "usr"
-    usr.mkdir(parents=True)
-    put_on(usr, json.loads(settings))
-    return PtyModule(folder, **more)
+def start(folder, settings):
+    code = {path.as_posix(): (ROOT / path).read_bytes() for path in device_files()}
+    return PtyModule(folder, {**code, "config.json": settings})
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +25,7 @@ def beside(tmp_path_factory):
     """A module whose Ferry runs in its thread: all these tests together neither stop nor restart it."""
     with start(tmp_path_factory.mktemp("beside"), config()) as module:
         module.wait_for_prompt()
+        wait_until_it_runs(module)
         yield module
         assert module.boots == 1
 
@@ -36,6 +33,11 @@ def beside(tmp_path_factory):
 def call(module, name, *args, text=None):
     command = {command.name: command for command in COMMANDS}[name]
     return CliRunner().invoke(command, [*args, "--port", module.port], input=text)
+
+
+def wait_until_it_runs(module):
+    """The prompt may come before the thread has begun."""
+    assert any(json.loads(call(module, "status", "--json").output)["is_running"] for _ in range(100))
 
 
 def test_status(beside):
@@ -122,7 +124,8 @@ def test_a_prompt_is_left_behind(beside):
     assert beside.output().endswith(">>> ")
 
 
-def test_where_main_holds_the_repl_nothing_is_interrupted_unasked(tmp_path):
+def test_where_main_holds_the_repl_nothing_is_interrupted_unasked(tmp_path, monkeypatch):
+    monkeypatch.setattr("tools.board.repl.FREE_S", 0.3)
     with start(tmp_path, config(run={"thread": False})) as module:
         module.wait_for("Ferry 0.1")
         done = call(module, "status")
@@ -135,6 +138,39 @@ def test_where_main_holds_the_repl_nothing_is_interrupted_unasked(tmp_path):
         assert "it is restarted afterwards" in done.output
         module.wait_for("Ferry 0.1", boots=3)
         assert json.loads(module.code()["config.json"])["schedule"]["every_s"] == 600
+
+
+def test_restart_where_ferry_does_not_run_starts_it(tmp_path):
+    with start(tmp_path, config(server={"host": ""})) as module:
+        module.wait_for("Ferry does not start")
+        module.wait_for_prompt()
+        assert call(module, "set", "server.host", "ftp.example.com").exit_code == 0
+        done = call(module, "restart")
+        assert done.exit_code == 0, done.output
+        assert "Ferry 0.1.0" in done.output
+        assert "does not start" not in done.output
+        wait_until_it_runs(module)
+        assert module.boots == 2
+
+
+def test_restart_of_a_running_ferry_is_its_own(tmp_path):
+    with start(tmp_path, config()) as module:
+        module.wait_for_prompt()
+        wait_until_it_runs(module)
+        done = call(module, "restart")
+        assert done.exit_code == 0, done.output
+        assert "as soon as Ferry rests" in done.output
+        module.wait_for("restart: asked for at the REPL")  # the worker's own words
+
+
+def test_restart_of_a_main_that_holds_the_repl(tmp_path, monkeypatch):
+    monkeypatch.setattr("tools.board.repl.FREE_S", 0.3)
+    with start(tmp_path, config(run={"thread": False})) as module:
+        module.wait_for("Ferry 0.1")
+        done = call(module, "restart", "--interrupt")
+        assert done.exit_code == 0, done.output
+        assert "Ferry 0.1.0" in done.output
+        assert module.boots == 3
 
 
 def test_a_module_without_ferry(tmp_path):
@@ -161,6 +197,8 @@ def test_repl_wants_a_terminal(beside):
 
 
 def test_repl_is_a_terminal_until_its_key(beside):
+    import pty
+
     outer, inner = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "tools", "repl", beside.port], stdin=inner, stdout=inner, stderr=inner, cwd=ROOT

@@ -1,6 +1,5 @@
 # Which port it is, and what is said when that is not clear.
 import os
-import pty
 import threading
 
 import pytest
@@ -106,6 +105,7 @@ def test_a_file_is_no_port(tmp_path):
 @pytest.fixture
 def answering():
     """answering(reply) -> name of a port on which something answers every input with `reply`."""
+    pty = pytest.importorskip("pty")
     ends, threads = [], []
 
     def answer(reply):
@@ -143,7 +143,7 @@ def test_a_port_that_another_program_has(answering):
     [(b"\r\nERROR\r\n", "AT commands"), (b"", "nothing answers"), (b"login: ", "no REPL.*login:")],
 )
 def test_what_is_no_repl_is_told(answering, monkeypatch, reply, text):
-    monkeypatch.setattr("tools.board.repl.ANSWER_S", 0.2)
+    monkeypatch.setattr("tools.board.repl.FREE_S", 0.2)
     monkeypatch.setattr("tools.board.repl.INTERRUPT_S", 0.2)
     opened = ports.open_port(answering(reply))
     repl = Repl(opened)

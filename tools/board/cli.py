@@ -1,14 +1,16 @@
 # `python -m tools flash`, and Ferry's console from the PC: options in, exit status out.
 import contextlib
 import json
+import shutil
 import sys
+import textwrap
 
 import click
 
 from tools.board import console, images, ports
 from tools.board.device import Device
 from tools.board.errors import BoardError
-from tools.board.flash import Flash
+from tools.board.flash import Flash, first_lines
 from tools.board.repl import Repl
 from tools.board.view import JsonView, TextView
 from tools.printable import printable
@@ -40,9 +42,21 @@ def _explained():
     try:
         yield
     except SettingsError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(_wrapped(str(error))) from error
     except (BoardError, Refused) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_wrapped(str(error))) from error
+
+
+def _wrapped(text):
+    """Lines that break between words on a terminal; as it is in a pipe."""
+    if not sys.stderr.isatty():
+        return text
+    width = shutil.get_terminal_size().columns - len("Error: ")
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager
@@ -121,18 +135,7 @@ def _interrupt_option(function):
 def _console(named, may_interrupt):
     """-> a Repl in whose background the app runs."""
     with _connected(named) as (device, repl):
-        is_free = repl.is_free()
-        if not is_free and not may_interrupt:
-            raise BoardError(
-                f"{device} does not answer: it is not the REPL port, or main.py holds the REPL (run.thread = false, or it "
-                "is just starting). Try again, or with --interrupt: that stops the app, does this, and restarts it"
-            )
-        if not is_free:
-            click.echo("stopping main.py; it is restarted afterwards", err=True)
-            repl.interrupt()
-        stopped = None if is_free else Device(repl)
-        if stopped:
-            stopped.guard()
+        stopped = _enter(device, repl, may_interrupt)
         try:
             yield repl
         except BaseException:
@@ -142,6 +145,22 @@ def _console(named, may_interrupt):
         finally:
             with contextlib.suppress(BoardError):
                 _hand_back(repl, stopped)
+
+
+def _enter(device, repl, may_interrupt):
+    """Have the REPL. -> None, or the Device whose main.py was stopped for it."""
+    if repl.is_free():
+        return None
+    if not may_interrupt:
+        raise BoardError(
+            f"{device} does not answer: it is not the REPL port, or main.py holds the REPL (run.thread = false, or it "
+            "is just starting). Try again, or with --interrupt: that stops the app, does this, and restarts it"
+        )
+    click.echo("stopping main.py; it is restarted afterwards", err=True)
+    repl.interrupt()
+    stopped = Device(repl)
+    stopped.guard()
+    return stopped
 
 
 def _hand_back(repl, stopped):
@@ -173,7 +192,22 @@ files = _plain("files", "What was sent, goes, waits or is parked: a line per fil
 sync = _plain("sync", "Let a cycle begin now.")
 pause = _plain("pause", "No cycles until `resume` or a restart.")
 resume = _plain("resume", "Cycles come again as the schedule wants them.")
-restart = _plain("restart", "Restart the module as soon as Ferry rests; it notes the reason.")
+
+
+@click.command(context_settings=_HELP)
+@_port_option
+@_interrupt_option
+def restart(port, interrupt):
+    """Restart the module as soon as Ferry rests; it notes the reason. Where Ferry does not run, main.py starts anew."""
+    with _connected(port) as (device, repl):
+        stopped = _enter(device, repl, interrupt)
+        if not stopped and console.is_running(repl):
+            console.call(repl, "restart", hear=_hear)
+            repl.leave_raw()
+            return
+        (stopped or Device(repl)).restart()
+        for line in first_lines(repl):
+            click.echo(printable(line))
 
 
 @click.command(context_settings=_HELP)

@@ -26,6 +26,12 @@ def call(repl, name, args=(), hear=None):
         raise BoardError(f"the module failed:\n{error}") from error
 
 
+def is_running(repl):
+    """Whether Ferry's worker runs beside the REPL."""
+    source = 'import usys\nw = getattr(usys.modules.get("app"), "running", None)\nprint("\x1e%s" % bool(w and w.is_running))'
+    return "\x1eTrue" in repl.run(source)
+
+
 def parse_status(text):
     """{name: text, or a list where it has several lines}; lines of the log in between are left out."""
     found, name = {}, None

@@ -91,9 +91,8 @@ class Device:
 
     def restart(self):
         """A soft reset: main.py runs. One program, so that no cable can be unplugged between its parts."""
-        self._repl.enter_raw()
-        self._repl.send("_board.release()\nraise SystemExit" if self._is_loaded else "raise SystemExit")
-        self._repl.is_raw = self._is_loaded = False
+        self._repl.reset("_board.release()" if self._is_loaded else "")
+        self._is_loaded = False
 
     def _ask(self, call, silence_s=30):
         answers = self._answers(call, silence_s)

@@ -127,7 +127,7 @@ class Flash:
         self._guard()
         if not self._device.about["is_running"]:
             return
-        self._show.step("stopping Ferry, which may end its cycle")
+        self._show.step("stopping Ferry; a cycle under way may end first")
         if not self._device.stop(STOP_S):
             self._show.step("its cycle takes long: cut, as by the power; it goes on with it later")
             self._cut()
@@ -177,18 +177,24 @@ class Flash:
         """Show the first lines of the new version."""
         self._show.step("restarted; its first lines:")
         lines = []
-
-        def is_enough(text, quiet_s):
-            return _UP.search(text) and (text.endswith(">>> ") or quiet_s > QUIET_S)
-
-        for line in self._repl.lines(is_enough, START_S):
-            if line.strip():
-                lines.append(line)
-                self._show.line(line)
+        for line in first_lines(self._repl):
+            lines.append(line)
+            self._show.line(line)
         is_up = any(_UP.search(line) for line in lines)
         is_up = is_up and not any("Ferry does not start" in line for line in lines)
         self._show.done(is_up, self._has_template)
         return is_up or self._has_template
+
+
+def first_lines(repl):
+    """Yield what a module prints behind a restart, until Ferry tells that it is there and is quiet; or for START_S."""
+
+    def is_enough(text, quiet_s):
+        return _UP.search(text) and (text.endswith(">>> ") or quiet_s > QUIET_S)
+
+    for line in repl.lines(is_enough, START_S):
+        if line.strip():
+            yield line
 
 
 def _no_room(planned, wants_mpy, erase):

@@ -22,7 +22,7 @@ _INTERFACES = {
     0x0700: (1,),  # BG95
 }
 # Names in the device manager, the surest first. The last two are the REPL of some models and something else of others.
-_SURE_NAMES = ("Quectel USB REPL Port", "REPL Port", "USB MI05")
+_SURE_NAMES = ("USB REPL Port", "USB MI05")
 _DOUBTFUL_NAMES = ("USB Serial-1", "USB NMEA Port")
 
 

@@ -10,9 +10,11 @@ RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 _ENTER, _CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D = b"\r", b"\x01", b"\x02", b"\x03", b"\x04"
 _PASTE = b"\x05A\x01"
 
-ANSWER_S = 2  # a free REPL answers at once
+FREE_S = 3  # a free REPL answers at once, but while Ferry walks the flash
+ANSWER_S = 5  # what is a REPL gets more time
 INTERRUPT_S = 4  # behind Ctrl-C the module starts anew
 INTERRUPTS = 5  # in the first second of main.py they do not count
+RESET_S = 0.5
 SILENCE_S = 30  # of a program that should tell something
 # The plain raw REPL has no flow control: pieces that fit into any firmware's input buffer, and time to take them out.
 _PIECE_BYTES = 255
@@ -23,10 +25,10 @@ _LOOK_S = 0.2
 class Repl:
     """One module's REPL. `port` is an open serial port. Not for two threads."""
 
-    def __init__(self, port, allow_paste=True):
+    def __init__(self, port):
         self._port = port
         self._held = b""  # came, and not looked at yet
-        self._may_paste = allow_paste
+        self._may_paste = True
         self.is_raw = False
 
     # --- who has the REPL
@@ -36,7 +38,7 @@ class Repl:
         self.drain()
         self._write(_ENTER + _CTRL_B)
         self.is_raw = False
-        return self._wait_for(PROMPT, ANSWER_S) is not None
+        return self._wait_for(PROMPT, FREE_S) is not None
 
     def interrupt(self, pause_s=None):
         """Stop a main.py that holds the REPL, by Ctrl-C every `pause_s`. Raises BoardError where it does not stop.
@@ -91,7 +93,7 @@ class Repl:
 
         Raises ModuleFault with the traceback, Gone after `silence_s` without a byte."""
         self.enter_raw()
-        self.send(source)
+        self._send(source)
         printed = self._collect(_CTRL_D, silence_s, hear)
         fault = self._collect(_CTRL_D, silence_s)
         self._collect(b">", silence_s)
@@ -99,8 +101,15 @@ class Repl:
             raise ModuleFault(fault.decode("utf-8", "replace").replace("\r\n", "\n").strip())
         return printed.decode("utf-8", "replace").replace("\r\n", "\n")
 
-    def send(self, source):
-        """Send a program without waiting for its end; only for one that ends the REPL."""
+    def reset(self, source):
+        """Run a program, then a soft reset: main.py starts. What the module prints from there on waits for lines()."""
+        self.enter_raw()
+        self._send(source + "\nraise SystemExit")
+        if self._wait_for(_CTRL_D + b">", RESET_S) is not None:  # a firmware that only ended the program
+            self._write(_CTRL_D)
+        self.is_raw = False
+
+    def _send(self, source):
         raw = source.encode()
         if not (self._may_paste and self._paste(raw)):
             self._send_plain(raw)
