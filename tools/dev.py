@@ -134,7 +134,7 @@ def _readme(python, args):
 
 
 def _servers(python, args):
-    return _call(python, "-m", "tests.ftpd.install", *args)
+    return _call(python, "-m", "tools.ftpd.install", *args)
 
 
 _COMMANDS = {"run": _run, "test": _test, "lint": _lint, "sweep": _sweep, "readme": _readme, "servers": _servers}

@@ -8,7 +8,7 @@ import pytest
 
 import app.ftp
 from tests.ftpd.fixtures import require
-from tests.ftpd.servers import running
+from tools.ftpd.servers import running
 
 BODY = bytes(range(256)) * 100
 TEXT = b"one\ntwo\r\nthree"

@@ -11,12 +11,12 @@ import pytest
 
 from tests.ftpd import fake, fixtures
 from tests.ftpd.fake import Deviation, Fake, reset_socket
-from tests.ftpd.faults import CONTROL, DATA, DOWN, Fault
 from tests.ftpd.fixtures import require
-from tests.ftpd.meter import Meter
-from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
-from tests.ftpd.servers import NAMES, ServerError, _session_members, available, running
+from tools.ftpd.faults import CONTROL, DATA, DOWN, Fault
+from tools.ftpd.meter import Meter
+from tools.ftpd.proxy import Proxy
+from tools.ftpd.servers import NAMES, ServerError, _session_members, available, running
 
 TIMEOUT_S = 5
 # Enough for a far client's order of events, see meter.py.

@@ -10,11 +10,11 @@ import pytest
 from app.proto.control import Counts
 from app.proto.session import Session
 from tests.faults.world import World
-from tests.ftpd.faults import DATA, Fault
-from tests.ftpd.proxy import Proxy
 from tests.world import FastClock, FastNet
+from tools.ftpd.faults import DATA, Fault
+from tools.ftpd.proxy import Proxy
 
-# One way. Enough for the order of events that a far client sees, see tests/ftpd/meter.py.
+# One way. Enough for the order of events that a far client sees, see tools/ftpd/meter.py.
 DELAY_MS = 10
 HICCUPS = 20  # at most one late upload in so many round trips
 IDLE_S = 5

@@ -7,10 +7,10 @@ import pytest
 
 from app.errors import IntegrityError, PermReply, ProtocolError, TempReply, TransportError
 from tests.ftpd.fake import reset_socket
-from tests.ftpd.faults import DATA, Fault
-from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
 from tests.world import FAST, client
+from tools.ftpd.faults import DATA, Fault
+from tools.ftpd.proxy import Proxy
 
 BODY = bytes(range(256)) * 20
 

@@ -5,8 +5,8 @@ import random
 import pytest
 from click.testing import CliRunner
 
-from tests.ftpd.faults import DATA, DOWN, Fault
-from tests.ftpd.proxy import Proxy
+from tools.ftpd.faults import DATA, DOWN, Fault
+from tools.ftpd.proxy import Proxy
 from tools.publish.cli import publish
 
 HEAP = "384k"  # its code is compiled while all the rest is loaded

@@ -20,10 +20,10 @@ from concurrent.futures import Future
 from copy import deepcopy
 from dataclasses import dataclass
 
-from tests.ftpd.dialogue import Dialogue
-from tests.ftpd.faults import CONNECT_FAULTS, CONTROL, CUTS, DATA, UP, Fault
-from tests.ftpd.meter import Counts, Meter
-from tests.ftpd.relay import Connection, prepare
+from tools.ftpd.dialogue import Dialogue
+from tools.ftpd.faults import CONNECT_FAULTS, CONTROL, CUTS, DATA, UP, Fault
+from tools.ftpd.meter import Counts, Meter
+from tools.ftpd.relay import Connection, prepare
 
 _EVENTS = 10_000
 _CALL_TIMEOUT_S = 10
@@ -105,7 +105,7 @@ class Proxy:
         if self._failure:
             raise self._failure
 
-    # What tests ask for.
+    # What its users ask for.
 
     def counts(self):
         """Counts of all sessions since the start or the last reset_counts."""
@@ -230,7 +230,7 @@ class Proxy:
                     connection.pump()
                 self._watch_all()
                 self._report_idle()
-        except BaseException as failure:  # noqa: BLE001 - goes to the test, by __exit__ and by every call
+        except BaseException as failure:  # noqa: BLE001 - goes to the user, by __exit__ and by every call
             self._failure = failure
         finally:
             self._close_all()
