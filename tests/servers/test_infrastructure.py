@@ -14,7 +14,7 @@ from tests.ftpd.fake import Deviation, Fake, reset_socket
 from tests.ftpd.fixtures import require
 from tests.ftpd.sane import Sane
 from tools.ftpd.faults import CONTROL, DATA, DOWN, Fault
-from tools.ftpd.meter import Meter
+from tools.ftpd.meter import Meter, Turns
 from tools.ftpd.proxy import Proxy
 from tools.ftpd.servers import NAMES, ServerError, _session_members, available, running
 
@@ -370,6 +370,39 @@ def test_what_comes_after_the_client_closed_is_no_round_trip():
     meter.control_closed()
     meter.control_received(5)
     assert meter.counts.round_trips == 2
+
+
+def test_waits_of_two_sessions_that_overlap_are_one_turn():
+    turns = Turns()
+    one, other = Meter(turns), Meter(turns)
+    for meter in (one, other):
+        meter.control_connected()
+    for meter in (one, other):
+        meter.control_received(5)
+    assert turns.count == 2  # the connects, the greetings
+    for _ in range(3):  # the one is always half a turn ahead
+        one.control_sent(6)
+        other.control_received(5)
+        other.control_sent(6)
+        one.control_received(5)
+    assert turns.count == 5
+    other.control_received(5)
+    one.data_connected()  # nothing is under way any more: what comes now comes behind all that
+    one.data_sent("a", 100)
+    one.control_received(5)
+    assert turns.count == 7
+    assert one.counts.round_trips + other.counts.round_trips == 4 + 3 + 3 + 2
+
+
+def test_turns_of_one_session_are_its_round_trips(sane):
+    with Proxy(sane.host, sane.port, delay_ms=FAR_MS) as proxy:
+        ftp = connect(proxy.port)
+        ftp.storbinary("STOR a", io.BytesIO(BODY))
+        ftp.quit()
+        proxy.wait_idle(TIMEOUT_S)
+        assert proxy.turns() == proxy.counts().round_trips == 10
+        proxy.reset_counts()
+        assert proxy.turns() == 0
 
 
 def test_counts_of_ftplib_are_known(sane):
