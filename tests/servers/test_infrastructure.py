@@ -372,6 +372,18 @@ def test_what_comes_after_the_client_closed_is_no_round_trip():
     assert meter.counts.round_trips == 2
 
 
+def test_a_link_that_stays_cut_lets_nobody_in(sane):
+    with Proxy(sane.host, sane.port, faults=[Fault(DATA, "rst", after_bytes=1000, is_link=True, stays=True)]) as proxy:
+        ftp = connect(proxy.port)
+        with pytest.raises((OSError, EOFError)):
+            ftp.storbinary("STOR a", io.BytesIO(BODY))
+        ftp.close()
+        with pytest.raises((OSError, EOFError)):
+            connect(proxy.port)
+        proxy.clear_faults()
+        connect(proxy.port).close()
+
+
 def test_waits_of_two_sessions_that_overlap_are_one_turn():
     turns = Turns()
     one, other = Meter(turns), Meter(turns)

@@ -212,6 +212,8 @@ class Proxy:
         """Cut the connection, or with it all others."""
         for struck in list(self._session_of) if fault.is_link else [connection]:
             struck.cut(fault.how)
+        if fault.stays:
+            self._replace_faults([Fault(CONTROL, fault.how, after_bytes=0)])
 
     def log(self, connection, direction, what):
         self._events.append(Event(time.monotonic(), connection.name, direction, what))

@@ -1,0 +1,62 @@
+# Where everybody plays: one server, a proxy in front of it that counts and delays, and what a client cost in between.
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+IDLE_S = 30  # until the last connection of a client is gone
+INBOX, FLEET = "in", "fleet"  # folders on the server: what comes up, what goes down
+
+
+@dataclass
+class Measured:
+    """What one job cost a client, seen at its side. Bytes are what TCP carries, without headers."""
+
+    turns: int = 0  # round trips; those of parallel sessions that overlap are one
+    commands: int = 0
+    connections: int = 0
+    up_bytes: int = 0
+    down_bytes: int = 0
+    data_up_bytes: int = 0
+    data_down_bytes: int = 0
+    late: int = 0  # uploads that waited for the 150, see tools/ftpd/meter.py
+    elapsed_s: float = 0.0  # from the first connect to the last end
+
+
+class Stage:
+    def __init__(self, server, proxy):
+        self.server = server
+        self.proxy = proxy
+        self.inbox = server.root / INBOX
+        self.fleet = server.root / FLEET
+
+    def clear(self):
+        """An empty server."""
+        for path in (self.inbox, self.fleet):
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir()
+
+    def stored(self):
+        """{name: bytes} that the inbox holds."""
+        return {path.name: path.read_bytes() for path in self.inbox.iterdir()}
+
+    @contextmanager
+    def measure(self, link=None):
+        """Count what goes through the proxy in the block; `link` is (delay in ms one way, bytes/s) for its length."""
+        self.proxy.wait_idle(IDLE_S)
+        self.proxy.set_link(*(link or (0, 0)))
+        self.proxy.reset_counts()
+        began_s, found = time.monotonic(), Measured()
+        yield found
+        self.proxy.wait_idle(IDLE_S)
+        counts = self.proxy.counts()
+        times = [event.time_s for event in self.proxy.events() if event.time_s >= began_s]
+        found.turns = self.proxy.turns()
+        found.commands = sum(counts.commands.values())
+        found.connections = counts.control_connections + counts.data_connections
+        found.up_bytes = counts.control_up_bytes + counts.data_up_bytes
+        found.down_bytes = counts.control_down_bytes + counts.data_down_bytes
+        found.data_up_bytes, found.data_down_bytes = counts.data_up_bytes, counts.data_down_bytes
+        found.late = counts.late_uploads
+        found.elapsed_s = times[-1] - times[0] if times else 0.0
+        self.proxy.set_link(0)
