@@ -1,6 +1,7 @@
 # `python -m tools COMMAND`: everything Ferry does on a PC.
 import click
 
+from tools.bench.cli import bench
 from tools.memory import memory
 from tools.publish.cli import publish
 from tools.sim.cli import sim
@@ -19,6 +20,7 @@ def main():
     """
 
 
+main.add_command(bench)
 main.add_command(memory)
 main.add_command(publish)
 main.add_command(sim)

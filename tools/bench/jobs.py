@@ -46,6 +46,7 @@ _FIFTY = _binaries(50, 2 * KIB)
 _LARGE = {"large.bin": _noise(1024 * KIB)}
 _GROWN = {"log.csv": _lines(202 * KIB)}
 LOG_BEFORE = 200 * KIB
+_MANY = list(_binaries(5000, 64).items())
 _UPDATE = {**_binaries(20, 4 * KIB), "big.bin": _noise(256 * KIB)}
 
 JOBS = (
@@ -57,7 +58,7 @@ JOBS = (
     Job("log", "a log of 200 KiB that grew by 2 KiB", _transfers(1), 1, 2 * KIB, _GROWN, "grow"),
     Job("update", "an update: 20 files of 4 KiB, one of 256 KiB", _transfers(3), 0, _sum(_UPDATE), _UPDATE, "fetch"),
     *(
-        Job(f"unchanged{count}", f"{count:,} files, none changed", 2, 0, 0, _binaries(count, 64), "sync", count <= 100)
+        Job(f"unchanged{count}", f"{count:,} files, none changed", 2, 0, 0, dict(_MANY[:count]), "sync", count <= 100)
         for count in (10, 100, 1000, 5000)
     ),
 )

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-from pathlib import Path
 
 from tools.bench.stage import FLEET, INBOX
 
@@ -28,6 +27,7 @@ class Peer:
     program = None  # on the PATH; None: it is always there
     package = ""
     is_parallel = False  # several sessions at once
+    least_files = 1  # for which it makes a difference
     version_option = "--version"
 
     def __init__(self, user, password):
@@ -106,6 +106,7 @@ class LftpParallel(Lftp):
     name = "lftp x4"
     verbs = ("send", "fetch")
     is_parallel = True
+    least_files = 2
     _mirror = "set ftp:use-mdtm no; mirror --parallel=4"
 
     def send(self, port, files):
@@ -286,6 +287,7 @@ class Note(Ftplib):
             raise PeerError(reply)
 
 
+FTP_ERRORS = ftplib.all_errors  # what those that are programs over ftplib raise; OSError, EOFError among them
 PEERS = (Lftp, LftpParallel, Curl, Ncftp, Rclone, Ftplib, Note)
 
 
