@@ -133,12 +133,15 @@ class Module:
         module.write_world(world, self._root, len(steps), 1, self._flash and self._flash.world(0))
         told = Boot()
         with child.Child(self._interpreter.command(world)) as process:
-            for item in process.items(_SILENCE_S):
-                told.hear(item)
-                if not isinstance(item, str) and item.kind == "cycle":
-                    steps.pop(0)()
-                    (self._card / f"go{len(told.cycles)}").touch()
-            status = process.wait()
+            try:
+                for item in process.items(_SILENCE_S):
+                    told.hear(item)
+                    if not isinstance(item, str) and item.kind == "cycle":
+                        steps.pop(0)()
+                        (self._card / f"go{len(told.cycles)}").touch()
+                status = process.wait()
+            except child.Silence as silence:
+                status = str(silence)
         if status or steps or (must_be_good and not told.cycles[-1]["ok"]):
             raise FerryError(f"Ferry ended with exit status {status}, {told.cycles}\n" + "\n".join(told.lines))
         return told

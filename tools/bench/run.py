@@ -11,8 +11,8 @@ from tools.ftpd.proxy import Proxy
 from tools.sim import child
 
 # One way, in ms: so that the proxy sees the order of events that a far client sees. Parallel sessions need more than a client
-# takes for itself; where nothing but questions goes by thousands, less will do.
-DELAY_MS, PARALLEL_DELAY_MS, FOLDER_DELAY_MS, QUICK_DELAY_MS = 10, 40, 1, 2
+# takes for itself. Where one session puts nothing but questions, one by one and by thousands, there is no order to be seen.
+DELAY_MS, PARALLEL_DELAY_MS, QUICK_DELAY_MS = 10, 40, 2
 
 # What is waited for in real time on an emulated link, to see whether the computed times are right.
 CHECK_LINK = "cat1"
@@ -108,8 +108,8 @@ def _peer_rows(made, peer, work, is_quick, steps):
 
 
 def _link(job, is_parallel, is_quick):
-    if job.kind == "sync" and not job.is_quick:
-        return FOLDER_DELAY_MS, 0
+    if job.kind == "sync" and not job.is_quick and not is_parallel:
+        return 0, 0
     return (QUICK_DELAY_MS if is_quick else PARALLEL_DELAY_MS if is_parallel else DELAY_MS), 0
 
 
@@ -132,7 +132,7 @@ def _seconds(link, row):
 
 def _check_times(made, present, steps):
     """[the time that some jobs really take on the emulated link, beside the computed one]"""
-    link = round(links.rtt_s(CHECK_LINK) * 500), links.up_bytes_s(CHECK_LINK)
+    link = links.rtt_s(CHECK_LINK) * 500, links.up_bytes_s(CHECK_LINK)
     rows = []
     with ferry.Ferry(made) as module:
         for client in [ferry.NAME, *(peer for peer in present if peer.name in CHECK_CLIENTS)]:

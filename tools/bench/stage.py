@@ -4,6 +4,8 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tools.ftpd.faults import UP
+
 IDLE_S = 30  # until the last connection of a client is gone
 INBOX, FLEET = "in", "fleet"  # folders on the server: what comes up, what goes down
 
@@ -20,7 +22,7 @@ class Measured:
     data_up_bytes: int = 0
     data_down_bytes: int = 0
     late: int = 0  # uploads that waited for the 150, see tools/ftpd/meter.py
-    elapsed_s: float = 0.0  # from the first connect to the last end
+    elapsed_s: float = 0.0  # from the first connect to the end of the session
 
 
 class Stage:
@@ -41,16 +43,17 @@ class Stage:
         return {path.name: path.read_bytes() for path in self.inbox.iterdir()}
 
     @contextmanager
-    def measure(self, link=None):
-        """Count what goes through the proxy in the block; `link` is (delay in ms one way, bytes/s) for its length."""
+    def measure(self, link):
+        """Count what goes through the proxy in the block; `link` is (delay in ms one way, bytes/s or 0) for its length."""
         self.proxy.wait_idle(IDLE_S)
-        self.proxy.set_link(*(link or (0, 0)))
+        delay_ms, rate_bytes_s = link
+        self.proxy.set_link(delay_ms, rate_bytes_s)
         self.proxy.reset_counts()
         began_s, found = time.monotonic(), Measured()
         yield found
         self.proxy.wait_idle(IDLE_S)
         counts = self.proxy.counts()
-        times = [event.time_s for event in self.proxy.events() if event.time_s >= began_s]
+        events = [event for event in self.proxy.events() if event.time_s >= began_s]
         found.turns = self.proxy.turns()
         found.commands = sum(counts.commands.values())
         found.connections = counts.control_connections + counts.data_connections
@@ -58,5 +61,7 @@ class Stage:
         found.down_bytes = counts.control_down_bytes + counts.data_down_bytes
         found.data_up_bytes, found.data_down_bytes = counts.data_up_bytes, counts.data_down_bytes
         found.late = counts.late_uploads
-        found.elapsed_s = times[-1] - times[0] if times else 0.0
+        # What goes up is logged where it arrives: the client closed one delay before.
+        closed_s = [event.time_s for event in events if event.direction == UP and event.what == "end"]
+        found.elapsed_s = closed_s[-1] - events[0].time_s - delay_ms / 1000 if closed_s else 0.0
         self.proxy.set_link(0)
