@@ -1,6 +1,7 @@
 # `python -m tools COMMAND`: everything Ferry does on a PC.
 import click
 
+from tools.bench.cli import bench
 from tools.board.cli import COMMANDS
 from tools.dashboard.cli import dashboard
 from tools.fleet.cli import fleet
@@ -26,6 +27,7 @@ for command in COMMANDS:
     main.add_command(command)
 main.add_command(dashboard)
 main.add_command(fleet)
+main.add_command(bench)
 main.add_command(memory)
 main.add_command(publish)
 main.add_command(sim)

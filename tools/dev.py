@@ -2,6 +2,7 @@
 
 python tools/dev.py run [args]      the simulator (python -m tools sim ARGS)
 python tools/dev.py test [args]     ruff, pytest ARGS, the size budget
+python tools/dev.py bench [args]    Ferry beside other clients (python -m tools bench ARGS)
 python tools/dev.py lint [args]     ruff only
 python tools/dev.py sweep [args]    the long fault sweeps (pytest -m sweep ARGS)
 python tools/dev.py servers         fetch vsftpd, proftpd, pure-ftpd, haproxy for the tests (Debian packages, into .cache)
@@ -109,6 +110,10 @@ def _run(python, args):
     return _call(python, "-m", "tools", "sim", *args)
 
 
+def _bench(python, args):
+    return _call(python, "-m", "tools", "bench", *args)
+
+
 def _lint(python, args):
     return _call(python, "-m", "ruff", "check", *(args or ["."]))
 
@@ -134,10 +139,18 @@ def _readme(python, args):
 
 
 def _servers(python, args):
-    return _call(python, "-m", "tests.ftpd.install", *args)
+    return _call(python, "-m", "tools.ftpd.install", *args)
 
 
-_COMMANDS = {"run": _run, "test": _test, "lint": _lint, "sweep": _sweep, "readme": _readme, "servers": _servers}
+_COMMANDS = {
+    "run": _run,
+    "test": _test,
+    "bench": _bench,
+    "lint": _lint,
+    "sweep": _sweep,
+    "readme": _readme,
+    "servers": _servers,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

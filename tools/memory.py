@@ -28,7 +28,7 @@ _FILE_BYTES = 50
 _SILENCE_S = 120
 _CYCLES = 2  # the first sync, and an idle one behind it
 
-_SAMPLER = """
+SAMPLER = """
 import gc, usys
 gc.threshold(8192)
 usys.path.append("/usr")
@@ -106,7 +106,7 @@ def _run(count, heap_k, is_sampled=False):
             module.flash(root / "usr", config, is_small=True)  # compiled, as a module in the field has it
             if is_sampled:
                 (root / "usr" / "main.py").rename(root / "usr" / "ferry_main.py")
-                (root / "usr" / "main.py").write_text(_SAMPLER, encoding="utf-8")
+                (root / "usr" / "main.py").write_text(SAMPLER, encoding="utf-8")
             module.write_world(folder / "world.json", root, _CYCLES, 1)
             interpreter = child.find_interpreter(None, f"{heap_k}k")
             run = _watch(interpreter.command(folder / "world.json"), count)

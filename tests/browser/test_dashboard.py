@@ -8,12 +8,12 @@ import pytest
 
 from tests.browser import fleet
 from tests.browser.chromium import DESKTOP, PHONE
-from tests.ftpd.servers import running
 from tools.dashboard import serve, view
 from tools.dashboard.fleet import Limits
 from tools.dashboard.history import History
 from tools.dashboard.source import FolderSource, FtpSource
 from tools.dashboard.watch import Watch
+from tools.ftpd.servers import running
 
 COUNT = 1000
 LIMITS = Limits(overdue_s=92_160, low_blocks=8, day_bytes=0)

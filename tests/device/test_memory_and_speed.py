@@ -6,7 +6,7 @@ import resource
 import pytest
 
 from tests.ftpd.fixtures import require
-from tests.ftpd.servers import running
+from tools.ftpd.servers import running
 
 # What stays of a thousand: nothing that grows. A kilobyte is a few objects that are made at first use.
 TOLERANCE_BYTES = 1024

@@ -16,10 +16,10 @@ from itertools import cycle
 from pathlib import Path
 
 from tests.faults.world import World, read_tree, write_tree
-from tests.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
-from tests.ftpd.proxy import Proxy
-from tests.ftpd.servers import _kill_and_wait, running
 from tests.world import DEVICE, FAST
+from tools.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
+from tools.ftpd.proxy import Proxy
+from tools.ftpd.servers import _kill_and_wait, running
 
 DATA_STEP_BYTES = 97
 SPEED = 20  # a time-out of 15 s takes 0.75 s

@@ -10,8 +10,8 @@ import pytest
 from tests.faults.modes import KINDS
 from tests.faults.sweep import cuts_of, run_all, sweeping
 from tests.ftpd.fixtures import require
-from tests.ftpd.servers import NAMES
 from tools import desktop
+from tools.ftpd.servers import NAMES
 
 # Odd, so that a sample has cuts with and without a reboot. proftpd greets each session 0.4 s late.
 SAMPLE = {"vsftpd": 101, "proftpd": 401, "pure-ftpd": 101, "pyftpdlib": 101}

@@ -1,1 +1,1 @@
-"""Real FTP servers, a proxy that measures and harms, and scripted servers: what the test suites talk to."""
+"""Scripted servers, and fixtures with the real ones of tools/ftpd: what the test suites talk to."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.ftpd import daemons, servers
-from tests.ftpd.install import CACHE
+from tools.ftpd.install import CACHE
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 EXAMPLES = _CHECKOUT / "examples" / "servers"

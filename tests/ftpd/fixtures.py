@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from tests.ftpd.servers import NAMES, available, running
+from tools.ftpd.servers import NAMES, available, running
 
 
 def require(name, tls=False):

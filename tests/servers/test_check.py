@@ -12,13 +12,13 @@ from app.check import check
 from app.errors import ADVICE
 from app.platform import sockets
 from app.proto.session import Session
-from tests.ftpd.faults import CONTROL, DATA, Fault
 from tests.ftpd.fixtures import require
-from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
-from tests.ftpd.servers import NAMES, OPTIONS, running
 from tests.world import FAST, FastNet
 from tools.device_files import ROOT
+from tools.ftpd.faults import CONTROL, DATA, Fault
+from tools.ftpd.proxy import Proxy
+from tools.ftpd.servers import NAMES, OPTIONS, running
 
 MARKS = ("ok", "WRONG", "note", "-")
 OPENING = ["look-up", "connect", "greeting", "TLS", "login", "data connection"]

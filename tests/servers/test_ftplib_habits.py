@@ -10,8 +10,8 @@ import pytest
 import app.ftp
 from tests.ftpd.fixtures import require
 from tests.ftpd.sane import Sane
-from tests.ftpd.servers import running
 from tests.world import client
+from tools.ftpd.servers import running
 
 BODY = bytes(range(256)) * 100
 TEXT = b"one\ntwo\r\nthree"

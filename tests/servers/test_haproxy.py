@@ -13,7 +13,7 @@ import pytest
 from tests.faults.world import read_tree
 from tests.ftpd.deployed import IMEI, cluster
 from tests.ftpd.fixtures import require
-from tests.ftpd.servers import HAPROXY, crash
+from tools.ftpd.servers import HAPROXY, crash
 
 BIG = random.Random(4).randbytes(3_000_000)
 MODULES = 6

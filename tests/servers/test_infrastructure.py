@@ -11,12 +11,12 @@ import pytest
 
 from tests.ftpd import fake, fixtures
 from tests.ftpd.fake import Deviation, Fake, reset_socket
-from tests.ftpd.faults import CONTROL, DATA, DOWN, Fault
 from tests.ftpd.fixtures import require
-from tests.ftpd.meter import Meter
-from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
-from tests.ftpd.servers import HAPROXY, NAMES, ServerError, _session_members, available, running
+from tools.ftpd.faults import CONTROL, DATA, DOWN, Fault
+from tools.ftpd.meter import Meter, Turns
+from tools.ftpd.proxy import Proxy
+from tools.ftpd.servers import HAPROXY, NAMES, ServerError, _session_members, available, running
 
 TIMEOUT_S = 5
 # Enough for a far client's order of events, see meter.py.
@@ -370,6 +370,51 @@ def test_what_comes_after_the_client_closed_is_no_round_trip():
     meter.control_closed()
     meter.control_received(5)
     assert meter.counts.round_trips == 2
+
+
+def test_a_link_that_stays_cut_lets_nobody_in(sane):
+    with Proxy(sane.host, sane.port, faults=[Fault(DATA, "rst", after_bytes=1000, is_link=True, stays=True)]) as proxy:
+        ftp = connect(proxy.port)
+        with pytest.raises((OSError, EOFError)):
+            ftp.storbinary("STOR a", io.BytesIO(BODY))
+        ftp.close()
+        with pytest.raises((OSError, EOFError)):
+            connect(proxy.port)
+        proxy.clear_faults()
+        connect(proxy.port).close()
+
+
+def test_waits_of_two_sessions_that_overlap_are_one_turn():
+    turns = Turns()
+    one, other = Meter(turns), Meter(turns)
+    for meter in (one, other):
+        meter.control_connected()
+    for meter in (one, other):
+        meter.control_received(5)
+    assert turns.count == 2  # the connects, the greetings
+    for _ in range(3):  # the one is always half a turn ahead
+        one.control_sent(6)
+        other.control_received(5)
+        other.control_sent(6)
+        one.control_received(5)
+    assert turns.count == 5
+    other.control_received(5)
+    one.data_connected()  # nothing is under way any more: what comes now comes behind all that
+    one.data_sent("a", 100)
+    one.control_received(5)
+    assert turns.count == 7
+    assert one.counts.round_trips + other.counts.round_trips == 4 + 3 + 3 + 2
+
+
+def test_turns_of_one_session_are_its_round_trips(sane):
+    with Proxy(sane.host, sane.port, delay_ms=FAR_MS) as proxy:
+        ftp = connect(proxy.port)
+        ftp.storbinary("STOR a", io.BytesIO(BODY))
+        ftp.quit()
+        proxy.wait_idle(TIMEOUT_S)
+        assert proxy.turns() == proxy.counts().round_trips == 10
+        proxy.reset_counts()
+        assert proxy.turns() == 0
 
 
 def test_counts_of_ftplib_are_known(sane):

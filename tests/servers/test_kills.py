@@ -14,7 +14,7 @@ import pytest
 from tests.device.ferry import DEVICE
 from tests.faults.world import read_tree
 from tests.ftpd.fixtures import require
-from tests.ftpd.servers import running
+from tools.ftpd.servers import running
 
 SAMPLE, ALL = 20, 200  # kills
 SEED = 1

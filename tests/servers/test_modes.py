@@ -6,11 +6,11 @@ import pytest
 
 from tests.device.ferry import DEVICE
 from tests.faults.world import World, read_tree
-from tests.ftpd.faults import CONTROL, DATA, UP, Fault
 from tests.ftpd.fixtures import require
-from tests.ftpd.proxy import Proxy
-from tests.ftpd.servers import descendants, running, wait_for_sessions
 from tests.tars import members
+from tools.ftpd.faults import CONTROL, DATA, UP, Fault
+from tools.ftpd.proxy import Proxy
+from tools.ftpd.servers import descendants, running, wait_for_sessions
 
 SLOW_BYTES_S = 500_000  # so that a server has read most of what was sent when the link is cut
 CUT_BYTES = 120_000

@@ -6,9 +6,9 @@ import pytest
 
 from tests.device.ferry import DEVICE
 from tests.faults.world import read_tree
-from tests.ftpd.faults import DATA, UP, Fault
-from tests.ftpd.proxy import Proxy
-from tests.ftpd.servers import descendants, wait_for_sessions
+from tools.ftpd.faults import DATA, UP, Fault
+from tools.ftpd.proxy import Proxy
+from tools.ftpd.servers import descendants, wait_for_sessions
 
 SET_S = 1_790_000_000  # 2026-09-21 14:13:20 UTC
 THEIRS = b"of somebody else"

@@ -10,11 +10,12 @@ import pytest
 from app.proto.control import Counts
 from app.proto.session import Session
 from tests.faults.world import World
-from tests.ftpd.faults import DATA, Fault
-from tests.ftpd.proxy import Proxy
 from tests.world import FastClock, FastNet
+from tools.bench import budgets
+from tools.ftpd.faults import DATA, Fault
+from tools.ftpd.proxy import Proxy
 
-# One way. Enough for the order of events that a far client sees, see tests/ftpd/meter.py.
+# One way. Enough for the order of events that a far client sees, see tools/ftpd/meter.py.
 DELAY_MS = 10
 HICCUPS = 20  # at most one late upload in so many round trips
 IDLE_S = 5
@@ -23,19 +24,12 @@ BIG = random.Random(2).randbytes(300_000)
 KIB = 1024
 LINES = b"".join(b"%07d;%d\n" % (i, i * i) for i in range(15_000))
 
-LOGIN_TRIPS = 3  # connect, greeting, the flight with the login
-UPLOAD_TRIPS = 7  # and: data connect, data until 226, SIZE, rename
-NEXT_UPLOAD_TRIPS = 3  # flight, data connect, data until 226
+LOGIN_TRIPS = budgets.IDLE_TRIPS  # connect, greeting, the flight with the login
+UPLOAD_TRIPS = budgets.FIRST_TRIPS  # and: data connect, data until 226, SIZE, rename
+NEXT_UPLOAD_TRIPS = budgets.NEXT_TRIPS  # flight, data connect, data until 226
 DOWNLOAD_TRIPS = 5  # and: data connect, data until its end
-IDLE_BYTES = 1732
-UPLOAD_BYTES = 2500
-NEXT_UPLOAD_BYTES = 1250
-DOWNLOAD_BYTES = 3000
-LOG_TRIPS = 6  # after the login: data connect, data until 226, SIZE
-LOG_BYTES = 2400
-BATCH_TRIPS = 7
-BATCH_FACTOR = 1.35  # on the wire for each byte of the files: a tar has 512 bytes and the padding for each
-SENT_AGAIN = 0.02
+DOWNLOAD_BYTES = 1000
+LOG_TRIPS = budgets.LOG_TRIPS  # after the login: data connect, data until 226, SIZE
 GOODBYE_BYTES = 150
 
 
@@ -94,7 +88,7 @@ def test_idle_check(ftpd, session, check):
     session.post(["MDTM manifest", "SIZE manifest"])
     assert session.reply()[0] == session.reply()[0] == 213
     session.say_goodbye()
-    check("idle check", LOGIN_TRIPS, IDLE_BYTES, session.counts)
+    check("idle check", LOGIN_TRIPS, budgets.IDLE_BYTES, session.counts)
 
 
 def test_download_of_a_name(ftpd, session, check):
@@ -126,7 +120,7 @@ def test_uploads(ftpd, proxy, module, check, count):
     check(
         f"{count} checked uploads",
         UPLOAD_TRIPS + NEXT_UPLOAD_TRIPS * further,
-        len(BODY) * count + UPLOAD_BYTES + NEXT_UPLOAD_BYTES * further,
+        len(BODY) * count + budgets.FIRST_BYTES + budgets.NEXT_BYTES * further,
         result.counts,
     )
 
@@ -137,7 +131,7 @@ def test_idle_cycle_without_downloads(ftpd, proxy, module, check):
     proxy.wait_idle(IDLE_S)
     proxy.reset_counts()
     result = cycle(module, proxy)
-    check("idle cycle", LOGIN_TRIPS, IDLE_BYTES, result.counts)
+    check("idle cycle", LOGIN_TRIPS, budgets.IDLE_BYTES, result.counts)
 
 
 def test_resume_of_an_upload(ftpd, proxy, module, check):
@@ -151,8 +145,8 @@ def test_resume_of_an_upload(ftpd, proxy, module, check):
     result = cycle(module, proxy)
     assert (ftpd.root / "m1" / "big.bin").read_bytes() == BIG
     missing = len(BIG) - held
-    seen = check("resume at half of 300,000 B", UPLOAD_TRIPS + 1, missing + UPLOAD_BYTES, result.counts)
-    assert seen.data_up_bytes <= missing + SENT_AGAIN * len(BIG)
+    seen = check("resume at half of 300,000 B", budgets.RESUME_TRIPS, missing + budgets.FIRST_BYTES, result.counts)
+    assert seen.data_up_bytes <= missing + budgets.SENT_AGAIN * len(BIG)
 
 
 def test_a_log_that_grew(ftpd, proxy, module, check):
@@ -167,7 +161,7 @@ def test_a_log_that_grew(ftpd, proxy, module, check):
     proxy.reset_counts()
     result = cycle(module, proxy, **rule)  # of a new boot: MKD is asked for once more
     assert (ftpd.root / "m1" / "data.csv").read_bytes() == grown
-    seen = check("2 KiB more of a 200 KiB log", LOG_TRIPS, 2 * KIB + LOG_BYTES, result.counts)
+    seen = check("2 KiB more of a 200 KiB log", LOG_TRIPS, 2 * KIB + budgets.LOG_BYTES, result.counts)
     assert seen.data_up_bytes == 2 * KIB
 
 
@@ -180,6 +174,6 @@ def test_fifty_files_as_a_batch(ftpd, proxy, module, check, tell):
     (batch,) = (ftpd.root / "m1").iterdir()
     with tarfile.open(batch) as tar:
         assert sum(member.size for member in tar) == payload
-    seen = check("50 files of 2 KiB as a batch", BATCH_TRIPS, int(payload * BATCH_FACTOR), result.counts)
+    seen = check("50 files of 2 KiB as a batch", budgets.BATCH_TRIPS, int(payload * budgets.TAR), result.counts)
     assert seen.data_up_bytes == batch.stat().st_size
     tell(f"{ftpd.name:10} the tar is {batch.stat().st_size / payload:.3f}, the wire {seen.wire_bytes / payload:.3f} times the files")

@@ -7,10 +7,10 @@ import pytest
 
 from tests.device.ferry import DEVICE
 from tests.faults.world import read_tree
-from tests.ftpd.faults import DATA, Fault
 from tests.ftpd.fixtures import require
-from tests.ftpd.proxy import Proxy
-from tests.ftpd.servers import NAMES, OPTIONS, running
+from tools.ftpd.faults import DATA, Fault
+from tools.ftpd.proxy import Proxy
+from tools.ftpd.servers import NAMES, OPTIONS, running
 
 BODY = random.Random(1).randbytes(300_000)
 SERVER_TIMEOUT_S = 300

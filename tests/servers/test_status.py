@@ -7,11 +7,11 @@ import pytest
 from app import VERSION
 from app.errors import AuthError
 from app.worker import note_restart
-from tests.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
-from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
 from tests.servers.test_failover import Servers, down
 from tests.world import DEVICE, FAST, Mains
+from tools.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
+from tools.ftpd.proxy import Proxy
 
 EVERY = 5
 SETTINGS = {"status.to": "status/{device}.json", "status.every": EVERY}

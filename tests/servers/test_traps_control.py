@@ -27,8 +27,8 @@ from tests.ftpd import fake
 from tests.ftpd.fake import Fake
 from tests.ftpd.fixtures import require
 from tests.ftpd.sane import Sane
-from tests.ftpd.servers import _make_certificate, running
 from tests.world import FAST, FastNet, client, session
+from tools.ftpd.servers import _make_certificate, running
 
 BODY = bytes(range(256)) * 20
 GREETING = fake.send(b"220 hi\r\n")

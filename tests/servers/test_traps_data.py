@@ -9,10 +9,10 @@ from app.errors import IntegrityError, PermReply, ProtocolError, TempReply, Tran
 from app.ftp import FTP
 from app.proto.session import LINE_BYTES, RATE_FLOOR_BYTES_S, Session
 from tests.ftpd.fake import reset_socket
-from tests.ftpd.faults import DATA, Fault
-from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
 from tests.world import FAST, FastClock, FastNet, client
+from tools.ftpd.faults import DATA, Fault
+from tools.ftpd.proxy import Proxy
 
 BODY = bytes(range(256)) * 20
 

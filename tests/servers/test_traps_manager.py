@@ -8,10 +8,10 @@ from app.errors import LATER, IntegrityError, PermReply
 from app.sync.download import RESUME_BYTES as DOWN_RESUME
 from app.sync.upload import RESUME_BYTES as UP_RESUME
 from tests.ftpd.fake import reset_socket
-from tests.ftpd.faults import DATA, Fault
-from tests.ftpd.proxy import Proxy
 from tests.ftpd.sane import Sane
 from tests.world import DEVICE, FAST
+from tools.ftpd.faults import DATA, Fault
+from tools.ftpd.proxy import Proxy
 
 BODY = bytes(range(256)) * 20
 BIG = bytes(range(251)) * 1000

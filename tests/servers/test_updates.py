@@ -5,17 +5,15 @@ import random
 import pytest
 from click.testing import CliRunner
 
-from tests.ftpd.faults import DATA, DOWN, Fault
-from tests.ftpd.proxy import Proxy
+from tools.bench import budgets
+from tools.ftpd.faults import DATA, DOWN, Fault
+from tools.ftpd.proxy import Proxy
 from tools.publish.cli import publish
 
 HEAP = "320k"  # its code is compiled while all the rest is loaded
 DELAY_MS = 10  # one way; see test_round_trips.py
 IDLE_S = 5
 
-CHECK_TRIPS = 3  # connect, greeting, the flight with the login
-CHECK_BYTES = 1500
-UPDATE_TRIPS = 12
 FILE_TRIPS = 3  # of each file the folder way
 FOLDER_TRIPS = 6
 CHECKS = 2  # cycles in which nothing is new
@@ -77,8 +75,8 @@ def test_a_check_with_nothing_new(ftpd, proxy, module, published, tell):
     seen = counts(proxy)
     wire_bytes = seen.wire_bytes // CHECKS
     tell(f"{ftpd.name:10} check for an update: {seen.round_trips / CHECKS:g} round trips, {wire_bytes:,} bytes")
-    assert seen.round_trips == CHECKS * CHECK_TRIPS == sum(cycle["round_trips"] for cycle in boot.cycles)
-    assert wire_bytes <= CHECK_BYTES
+    assert seen.round_trips == CHECKS * budgets.IDLE_TRIPS == sum(cycle["round_trips"] for cycle in boot.cycles)
+    assert wire_bytes <= budgets.IDLE_BYTES
     assert seen.data_connections == 0
     assert marks[0] == marks[1]
 
@@ -89,11 +87,12 @@ def test_an_update_of_21_files(ftpd, proxy, module, published, tell):
     seen = counts(proxy)
     payload = sum(map(len, SITE.values()))
     tell(
-        f"{ftpd.name:10} update of {len(SITE)} files, {payload:,} B: {seen.round_trips} of {UPDATE_TRIPS} round trips,"
+        f"{ftpd.name:10} update of {len(SITE)} files, {payload:,} B: {seen.round_trips} of {budgets.UPDATE_TRIPS} round trips,"
         f" {seen.wire_bytes - payload:,} bytes more"
     )
-    assert seen.round_trips <= UPDATE_TRIPS
+    assert seen.round_trips <= budgets.UPDATE_TRIPS
     assert seen.round_trips == boot.cycles[0]["round_trips"]
+    assert seen.wire_bytes - payload <= budgets.UPDATE_BYTES
     assert seen.data_connections == 3  # manifest, pack, the large file
 
 

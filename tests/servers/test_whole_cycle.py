@@ -6,10 +6,10 @@ import pytest
 
 from tests.device.ferry import DEVICE
 from tests.faults.world import read_tree
-from tests.ftpd.faults import DATA, DOWN, UP, Fault
 from tests.ftpd.fixtures import require
-from tests.ftpd.proxy import Proxy
-from tests.ftpd.servers import descendants, running, wait_for_sessions
+from tools.ftpd.faults import DATA, DOWN, UP, Fault
+from tools.ftpd.proxy import Proxy
+from tools.ftpd.servers import descendants, running, wait_for_sessions
 
 RESUME_BYTES = 32768  # as in app/sync/upload.py: less is not worth going on with
 SLOW_BYTES_S = 500_000  # so that a server has read most of what was sent when the link is cut

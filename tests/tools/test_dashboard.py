@@ -15,12 +15,12 @@ import time
 import pytest
 
 from tests.browser import fleet
-from tests.ftpd.servers import running
 from tools.dashboard import serve, view
 from tools.dashboard.fleet import Limits
 from tools.dashboard.source import FolderSource, FtpSource
 from tools.dashboard.watch import Watch
 from tools.device_files import ROOT
+from tools.ftpd.servers import running
 
 LIMITS = Limits(overdue_s=92_160, low_blocks=8, day_bytes=0)
 

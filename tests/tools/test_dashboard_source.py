@@ -6,9 +6,9 @@ import pytest
 
 from tests.browser.fleet import status, write
 from tests.ftpd.fixtures import ftpd, ftpd_server, require  # noqa: F401  (fixtures)
-from tests.ftpd.servers import running
 from tools.dashboard.source import FolderSource, FtpSource, Truncated, open_source, parse_time
 from tools.dashboard.status import MOST_BYTES
+from tools.ftpd.servers import running
 from tools.sim.settings import SettingsError
 
 NOW = 1_795_000_000

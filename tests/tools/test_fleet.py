@@ -12,10 +12,10 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from tests.ftpd.servers import NAMES, running
 from tools import spread
 from tools.fleet import crowd, modules, result, script, server, show
 from tools.fleet.cli import fleet
+from tools.ftpd.servers import NAMES, running
 from tools.sim import settings
 from tools.sim.child import find_interpreter
 from tools.sim.settings import Server

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from tests.ftpd.fixtures import ftpd, ftpd_server, require  # noqa: F401  (fixtures)
-from tests.ftpd.servers import running
 from tests.tools.reader import read_manifest, read_update
+from tools.ftpd.servers import running
 from tools.publish import manifest, plan
 from tools.publish.contents import from_bytes
 from tools.publish.target import FtpTarget

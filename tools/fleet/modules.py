@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from tests.ftpd.proxy import Proxy
 from tools.fleet import script
+from tools.ftpd.proxy import Proxy
 from tools.sim import child, module, settings
 from tools.sim.life import Life
 from tools.sim.links import LINKS

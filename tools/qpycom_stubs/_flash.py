@@ -81,7 +81,7 @@ def blocks_at(host: str) -> int:
 
 def entries(host: str) -> object:
     """Yields (name, mode, 0, size) of each entry of a host folder."""
-    if _world.flash:
+    if _world.flash and (host + "/").startswith("/usr/"):  # an SD card beside it is the host's
         for name, mode, _, size in os.ilistdir(host):
             yield name, mode, 0, size if mode == FILE_MODE else 0
         return

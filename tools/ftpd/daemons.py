@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.ftpd import namespace
-from tests.ftpd.install import CACHE
+from tools.ftpd import namespace
+from tools.ftpd.install import CACHE
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from concurrent.futures import Future
 from copy import deepcopy
 from dataclasses import dataclass
 
-from tests.ftpd.dialogue import Dialogue
-from tests.ftpd.faults import CONNECT_FAULTS, CONTROL, CUTS, DATA, UP, Fault
-from tests.ftpd.meter import Counts, Meter
-from tests.ftpd.relay import Connection, prepare
+from tools.ftpd.dialogue import Dialogue
+from tools.ftpd.faults import CONNECT_FAULTS, CONTROL, CUTS, DATA, UP, Fault
+from tools.ftpd.meter import Counts, Meter, Turns
+from tools.ftpd.relay import Connection, prepare
 
 _EVENTS = 10_000
 _CALL_TIMEOUT_S = 10
@@ -44,8 +44,8 @@ class Event:
 class _Session:
     """A control connection, its meter, and the TCP port where its next data connection is expected."""
 
-    def __init__(self):
-        self.meter = Meter()
+    def __init__(self, turns):
+        self.meter = Meter(turns)
         self.dialogue = None
         self.control = None
         # A client that waits for a connect sends nothing meanwhile.
@@ -74,6 +74,7 @@ class Proxy:
         self._serials = Counter()
         self._numbers = Counter()
         self._free_at_s = Counter()
+        self._turns = Turns()
         self._sessions = []
         self._session_of = {}
         self._events = deque(maxlen=_EVENTS)
@@ -105,7 +106,7 @@ class Proxy:
         if self._failure:
             raise self._failure
 
-    # What tests ask for.
+    # What its users ask for.
 
     def counts(self):
         """Counts of all sessions since the start or the last reset_counts."""
@@ -117,6 +118,14 @@ class Proxy:
     def session_counts(self):
         """A list of Counts, one for each session, in the order in which they began."""
         return self._call(lambda: [deepcopy(session.meter.counts) for session in self._sessions])
+
+    def turns(self):
+        """Round trips of all sessions since the start or the last reset_counts; those that overlap in time are one."""
+        return self._call(lambda: self._turns.count)
+
+    def set_link(self, delay_ms, rate_bytes_s=0):
+        """Delay, one way, and rate of what is read from here on."""
+        self._call(lambda: self._replace_link(delay_ms, rate_bytes_s))
 
     def reset_counts(self):
         """Forget the sessions that are over; those that are not begin again at nothing."""
@@ -203,6 +212,8 @@ class Proxy:
         """Cut the connection, or with it all others."""
         for struck in list(self._session_of) if fault.is_link else [connection]:
             struck.cut(fault.how)
+        if fault.stays:
+            self._replace_faults([Fault(CONTROL, fault.how, after_bytes=0)])
 
     def log(self, connection, direction, what):
         self._events.append(Event(time.monotonic(), connection.name, direction, what))
@@ -230,7 +241,7 @@ class Proxy:
                     connection.pump()
                 self._watch_all()
                 self._report_idle()
-        except BaseException as failure:  # noqa: BLE001 - goes to the test, by __exit__ and by every call
+        except BaseException as failure:  # noqa: BLE001 - goes to the user, by __exit__ and by every call
             self._failure = failure
         finally:
             self._close_all()
@@ -308,7 +319,7 @@ class Proxy:
         return listener
 
     def _accept_control(self, listener):
-        session = _Session()
+        session = _Session(self._turns)
         session.control = self._accept(listener, session, CONTROL, self._next_number(CONTROL), self._upstream)
         session.dialogue = Dialogue(
             session.meter,
@@ -385,7 +396,12 @@ class Proxy:
             connection.forget_passed()
             session.dialogue.forget_seen()
 
+    def _replace_link(self, delay_ms, rate_bytes_s):
+        self._delay_s = delay_ms / 1000
+        self._rate_bytes_s = rate_bytes_s
+
     def _forget_counts(self):
+        self._turns.count = 0
         live = set(self._session_of.values())
         self._sessions = [session for session in self._sessions if session in live]
         for session in self._sessions:

@@ -18,6 +18,10 @@ closed count for nothing.
 A client that did not wait for the 150, but was stopped by its machine until it came, looks the same: each upload whose first
 bytes come behind the 150 is counted in `late_uploads` as well, and is one round trip more than it would have been.
 
+A client with several sessions at once waits in all of them at the same time. **Turns** count what its clock shows of that: every
+send belongs to the last turn that has ended in any session, and its answer comes one turn later. With one session they are the
+round trips. They too need a proxy that delays, by more than the client itself needs.
+
 The order of events is that of a far client only if the proxy delays. Without a delay the 150 may overtake data that a
 client sends without waiting for it, and the count is an upper bound.
 """
@@ -41,19 +45,36 @@ class Counts:
     commands: Counter = field(default_factory=Counter)
 
     @property
+    def up_bytes(self):
+        return self.control_up_bytes + self.data_up_bytes
+
+    @property
+    def down_bytes(self):
+        return self.control_down_bytes + self.data_down_bytes
+
+    @property
     def wire_bytes(self):
-        return self.control_up_bytes + self.control_down_bytes + self.data_up_bytes + self.data_down_bytes
+        return self.up_bytes + self.down_bytes
 
     def add(self, other):
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
 
 
-class Meter:
-    """Counts one session: a control connection and its data connections, which are told apart by any key."""
+class Turns:
+    """What all sessions of a proxy have waited for so far, overlapping waits counted once."""
 
-    def __init__(self):
+    count = 0
+
+
+class Meter:
+    """Counts one session: a control connection and its data connections, which are told apart by any key. `turns` is shared
+    by all sessions of a client."""
+
+    def __init__(self, turns=None):
         self.counts = Counts()
+        self._turns = turns or Turns()
+        self._ready_turn = self._sent_turn = 0  # when the last connect was there, when what is awaited was asked for
         self._awaited = False
         self._over = False
         self._opened = set()
@@ -61,6 +82,7 @@ class Meter:
     def reset(self):
         """Begin again at nothing, in the middle of the session."""
         self.counts = Counts()
+        self._ready_turn = self._sent_turn = 0
 
     def control_connected(self):
         self.counts.control_connections += 1
@@ -75,7 +97,7 @@ class Meter:
 
     def control_sent(self, size):
         self.counts.control_up_bytes += size
-        self._awaited = True
+        self._sent()
 
     def control_received(self, size):
         self.counts.control_down_bytes += size
@@ -91,7 +113,7 @@ class Meter:
         if connection not in self._opened:
             self._opened.add(connection)
             self.counts.late_uploads += not self._awaited
-            self._awaited = True
+            self._sent()
 
     def data_received(self, connection, size):
         """Bytes of a download, or its end (size 0)."""
@@ -102,9 +124,16 @@ class Meter:
 
     def _connected(self):
         self.counts.round_trips += 1
+        self._ready_turn = self._sent_turn = max(self._turns.count, self._ready_turn) + 1
+        self._awaited = True
+
+    def _sent(self):
+        if not self._awaited:
+            self._sent_turn = max(self._turns.count, self._ready_turn)
         self._awaited = True
 
     def _answered(self):
         if self._awaited and not self._over:
             self.counts.round_trips += 1
+            self._turns.count = max(self._turns.count, self._sent_turn + 1)
         self._awaited = False

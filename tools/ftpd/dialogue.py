@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from tests.ftpd.faults import DOWN, UP
+from tools.ftpd.faults import DOWN, UP
 
 # What is longer without a line end is passed on unread: a hostile server may never end its line.
 _LINE_BYTES = 8 * 1024

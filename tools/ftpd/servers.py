@@ -1,4 +1,4 @@
-"""Real FTP servers on loopback for the tests: ``with running("vsftpd", root) as server: ...``.
+"""Real FTP servers on loopback: ``with running("vsftpd", root) as server: ...``.
 
 Each server has a work folder of its own, one user and a free block of TCP ports (the first for control connections, the
 others for data connections), and is ready when its greeting was read. It is stopped by process id, with every session
@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from tests.ftpd import daemons, namespace
-from tests.ftpd.install import missing_libraries, missing_parts
+from tools.ftpd import daemons, namespace
+from tools.ftpd.install import missing_libraries, missing_parts
 
 NAMES = ("vsftpd", "proftpd", "pure-ftpd", "pyftpdlib")
 HAPROXY = "haproxy"  # stands in front of servers
@@ -36,7 +36,7 @@ _LOG_BYTES = 2000
 # Below the range from which Linux takes ports for outgoing connections.
 _FIRST_PORT, _LAST_PORT, _BLOCK = 20480, 32704, 64
 
-# What each server can be asked for; anything else is a mistake in the test.
+# What each server can be asked for; anything else is a mistake of the caller.
 OPTIONS = {
     "vsftpd": {"implicit_tls", "require_ssl_reuse", "max_clients", "data_timeout_s", "accept_timeout_s", "disabled"},
     "proftpd": {"implicit_tls", "require_ssl_reuse", "max_clients", "data_timeout_s"},
@@ -82,9 +82,9 @@ def _reason(name, tls):
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
         return f"no module {missing[0]}" if missing else None
     if missing_parts(name):
-        return "not unpacked: run python -m tests.ftpd.install"
+        return "not unpacked: run python -m tools.ftpd.install"
     if missing_libraries(name):
-        return "lacks {}: run python -m tests.ftpd.install".format(", ".join(missing_libraries(name)))
+        return "lacks {}: run python -m tools.ftpd.install".format(", ".join(missing_libraries(name)))
     if os.geteuid() != 0:
         return "needs root, to change root and user"
     if name == "vsftpd" and not _works("unshare", "-m", "--propagation", "private", "true"):
@@ -144,7 +144,7 @@ def make_certificate(work):
 def _embedded(setup):
     settings = setup.work / "settings.json"
     settings.write_text(json.dumps(asdict(setup), default=str))
-    return [sys.executable, "-m", "tests.ftpd.embedded", str(settings)]
+    return [sys.executable, "-m", "tools.ftpd.embedded", str(settings)]
 
 
 _ARGV = {"vsftpd": daemons.vsftpd, "proftpd": daemons.proftpd, "pure-ftpd": daemons.pure_ftpd, "pyftpdlib": _embedded}

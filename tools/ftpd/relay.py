@@ -6,7 +6,7 @@ import struct
 import time
 from collections import deque
 
-from tests.ftpd.faults import DOWN, UP, Fault
+from tools.ftpd.faults import DOWN, UP, Fault
 
 # Of a socket's buffers, and of what a queue holds back. Small, so that a cut finds most of a file not sent yet.
 BUFFER_BYTES = 64 * 1024

@@ -1,4 +1,4 @@
-"""pyftpdlib in a process of its own: ``python -m tests.ftpd.embedded SETTINGS.json``. Started by servers.py."""
+"""pyftpdlib in a process of its own: ``python -m tools.ftpd.embedded SETTINGS.json``. Started by servers.py."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Fetch the three Debian FTP daemons, and HAProxy, and unpack them below .cache/servers: ``python -m tests.ftpd.install``.
+"""Fetch the three Debian FTP daemons, and HAProxy, and unpack them below .cache/servers: ``python -m tools.ftpd.install``.
 
 The packages conflict with each other, so they are unpacked and never installed; only the libraries that they link are
 installed, by apt. Safe to run again: what is there already is left alone.

@@ -28,6 +28,7 @@ class Fault:
     nth           the n-th connection of its kind since the faults were set, where a data connection counts when its
                   TCP port is announced; None is each
     is_link       all connections through the proxy end the same way at that moment
+    stays         and so does every later one, until the faults are set anew
     """
 
     on: str
@@ -39,6 +40,7 @@ class Fault:
     occurrence: int = 1
     nth: int | None = None
     is_link: bool = False
+    stays: bool = False
 
     def __post_init__(self):
         if self.on not in (CONTROL, DATA) or self.direction not in (UP, DOWN):
@@ -49,6 +51,8 @@ class Fault:
             raise ValueError("commands and replies are on the control connection")
         if self.on == CONTROL and self.how in CONNECT_FAULTS:
             raise ValueError(f"only data connections: {self.how}")
+        if self.stays and not self.is_link:
+            raise ValueError("only the link stays as it is")
         if self.how not in CUTS and (self.verb or self.reply or self.is_link):
             raise ValueError(f"not a cut: {self.how}")
 
