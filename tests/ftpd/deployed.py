@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.ftpd import daemons, servers
+from tools.ftpd import daemons, servers
 from tools.ftpd.install import CACHE
 
 _CHECKOUT = Path(__file__).resolve().parents[2]

@@ -28,7 +28,7 @@ from tests.ftpd.fake import Fake
 from tests.ftpd.fixtures import require
 from tests.ftpd.sane import Sane
 from tests.world import FAST, FastNet, client, session
-from tools.ftpd.servers import _make_certificate, running
+from tools.ftpd.servers import make_certificate, running
 
 BODY = bytes(range(256)) * 20
 GREETING = fake.send(b"220 hi\r\n")
@@ -494,7 +494,7 @@ def test_trap_50_data_that_comes_too_slowly_to_ever_end_is_given_up():
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     require("pyftpdlib", tls=True)
-    return _make_certificate(tmp_path_factory.mktemp("tls"))
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def fingerprint(certificate):

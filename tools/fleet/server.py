@@ -22,7 +22,7 @@ def daemon(name, tls):
     """Start one; -> (Server, process id). Raises SettingsError where it cannot run here."""
     if os.name == "nt":
         raise SettingsError("--daemon does not run on Windows; name a server of your own: --server URL")
-    from tests.ftpd import servers  # which needs what Windows does not have
+    from tools.ftpd import servers  # which needs what Windows does not have
 
     reason = servers.available(tls != "off")[name]
     if reason:
