@@ -222,14 +222,14 @@ def main() -> int:
         if IS_MICROPYTHON:
             builtins.open = _flash.open_file
             builtins.__import__ = firmware.import_module
-            return weigh(firmware) if sys.argv[2:] else run_main({})
+            return weigh(firmware) if sys.argv[2:] == ["weigh"] else run_main({})
         return run_main(boot_cpython.app_scope(firmware, _flash))
     finally:
         _world.power_on()
         _flash.clear_hidden()
         if _usr:
             _usr.switch_off(_flash.close_all)
-            if not sys.argv[2:]:
+            if sys.argv[2:] != ["weigh"]:
                 emit("wear", _usr.wear())
 
 
