@@ -44,7 +44,9 @@ class Updater:
         """Take what is new. Returns why the module has to be restarted for it, or "".
 
         Raises what ends the session; what is wrong with the update goes to the report, and nothing was changed by it."""
-        journal = self._apply.read(self._apply.JOURNAL)
+        journal = None
+        if self._files.size(self._apply.JOURNAL) is not None:
+            journal = self._apply.read(self._apply.JOURNAL)
         if journal:
             return self._finish(journal)
         name = self._folder + "/manifest"

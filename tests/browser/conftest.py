@@ -3,7 +3,7 @@ import pytest
 from tests.browser import chromium
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop must not be there for the tests of others
 def browser():
     """Chromium; skips where there is none, fails where it is required."""
     chromium.require()

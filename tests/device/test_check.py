@@ -173,7 +173,7 @@ def test_each_folder_of_several_rules_gets_its_file(ferry, ftpd):
 
 
 def test_a_manifest_is_looked_for(ferry, ftpd):
-    ferry.configure(update={"from": "updates"})
+    ferry.configure(update={"from": "updates"}, download={"from": ""})
     found = at_the_prompt(ferry)
     assert found.having("note") == ["updates"], found.text
     assert "no manifest in updates" in found.advice["updates"]

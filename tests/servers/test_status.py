@@ -103,7 +103,7 @@ def test_on_the_wire_the_question_for_the_log_is_all_that_an_idle_cycle_has_more
 
 
 def test_the_question_rides_where_an_update_is_looked_for(world, ftpd):
-    manager = world.manager(ftpd, settings_for(ftpd, **{"update.from": "updates"}))
+    manager = world.manager(ftpd, settings_for(ftpd, **{"update.from": "updates", "download.from": ""}))
     assert manager.run_cycle().counts.round_trips == IDLE_TRIPS + AFTER_OTHERS_TRIPS
     result = manager.run_cycle()
     assert result.ok

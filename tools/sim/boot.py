@@ -17,7 +17,7 @@ _usr = None  # boot_flash.Usr, where there is a simulated flash
 _PowerCut = ()
 # The shims that Ferry loads in every boot (tests/sim/test_parts.py compares); on a module none of them is on the heap.
 WEIGHED = (
-    "_thread", "checkNet", "dataCall", "machine", "misc", "modem", "net", "pm", "ubinascii", "uhashlib", "ujson", "uos",
+    "_thread", "checkNet", "dataCall", "machine", "misc", "modem", "net", "pm", "ubinascii", "uhashlib", "uio", "ujson", "uos",
     "urandom", "uselect", "usocket", "ustruct", "usys", "utime",
 )  # fmt: skip
 _CORE_MODULES = ("gc", "math", "micropython", "uctypes", "ucryptolib") if IS_MICROPYTHON else ("math",)
