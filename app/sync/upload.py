@@ -4,6 +4,9 @@
 #
 # a was verified and gets its final name, b's bytes have arrived and are measured, c's bytes go. RNTO of a file never shares a
 # flight with the SIZE that decides about it. Before RNTO goes out the ledger says PUT_VERIFIED; DONE rides with the next append.
+#
+# Methods that wait for the server are generators, and yield when all is sent and nothing is left but to wait: alternate() lets
+# two sessions wait side by side.
 
 import uhashlib
 
@@ -47,22 +50,22 @@ class Uploader:
         self._again = []  # Uploads that start over in this run
 
     def run(self, uploads):
-        """Send `uploads` (an iterable); the last ones stay in hand, see finish().
+        """Send `uploads` (an iterable, which may be shared); the last ones stay in hand, see finish(). A generator.
 
         Raises what ends the session; what concerns one file goes to the report."""
         for upload in uploads:
-            self._step(upload)
-            self._repeat()
+            yield from self._step(upload)
+            yield from self._repeat()
 
     def finish(self):
-        """Bring everything in hand to its end."""
+        """Bring everything in hand to its end. A generator."""
         while self._arrived or self._verified or self._chores:
-            self._step(None)
-            self._repeat()
+            yield from self._step(None)
+            yield from self._repeat()
 
     def _repeat(self):
         while self._again:
-            self._step(self._again.pop())
+            yield from self._step(self._again.pop())
 
     # --- one flight
 
@@ -84,27 +87,29 @@ class Uploader:
         if arrived:
             steps.append(("SIZE " + arrived.temp(), self._on_size, arrived))
         if upload and not upload.is_ours:
-            self._look_first(steps, upload, [other.remote for other in [arrived] + verified + self._again if other])
+            yield from self._look_first(steps, upload, [other.remote for other in [arrived] + verified + self._again if other])
             return
         if upload and upload.pending:
             if upload.is_resumable():
-                self._resume(steps, upload)
+                yield from self._resume(steps, upload)
                 return
-            self._replace_temp(steps, upload, upload.pending)
+            yield from self._replace_temp(steps, upload, upload.pending)
             steps = []
         if upload:
-            self._store(steps, upload)
+            yield from self._store(steps, upload)
         else:
             if verified:
                 self._save()
-            self._fly(steps)
+            yield from self._fly(steps)
 
     def _fly(self, steps):
         """Post the flight and hand each reply to its handler. What is left to be posted behind it goes in the same write."""
         self._ftp.post([command for command, _, _ in steps])
-        self._settle(steps)
+        yield from self._settle(steps)
 
     def _settle(self, steps):
+        self._ftp.push()
+        yield
         for command, handler, upload in steps:
             code, text = self._ftp.reply()
             if handler:
@@ -215,11 +220,11 @@ class Uploader:
         try:
             stream = self._files.open(upload.path, "rb")
         except StorageError as e:
-            self._fly(steps)
+            yield from self._fly(steps)
             self._give_up(upload, e)
             return
         try:
-            self._transfer(steps, upload, stream)
+            yield from self._transfer(steps, upload, stream)
         finally:
             stream.close()
 
@@ -230,15 +235,15 @@ class Uploader:
             command, rest = "APPE", 0
         name = upload.temp() if self._has_proof else upload.remote
         ftp.post_transfer([s[0] for s in steps], command + " " + name, rest)
-        self._settle(steps)
+        yield from self._settle(steps)
         try:
-            sent = self._send(upload, stream)
+            sent = yield from self._send(upload, stream)
         except Error as e:
             if not ftp.is_open():
                 raise
             self._refused(upload, e)
             return
-        except (TransportError, ConnectionClosed):
+        except (TransportError, ConnectionClosed, GeneratorExit):  # the last: the other session died
             self._note_cut(upload)
             raise
         if not sent:
@@ -273,6 +278,8 @@ class Uploader:
             stream.seek(upload.offset)
         sent = ftp.send_blocks(stream, upload.size - upload.offset, self._buffer, digest, self._report.progress)
         upload.is_sent = upload.offset + sent == upload.size and digest.digest()[:8] == upload.digest
+        ftp.close_data()
+        yield
         try:
             ftp.finish()
         except TempReply as e:
@@ -318,7 +325,7 @@ class Uploader:
 
         steps.extend([("SIZE " + upload.wanted(number), note(number), upload) for number in numbers])
         self._save()
-        self._fly(steps)
+        yield from self._fly(steps)
         if errors:
             self._report.failed("up", upload.path, upload.key, upload.digest, errors[0])
         elif free:
@@ -346,7 +353,7 @@ class Uploader:
         steps.append(("SIZE " + upload.temp(), note("temp"), upload))
         steps.append(("SIZE " + upload.remote, note("final"), upload))
         self._save()
-        self._fly(steps)
+        yield from self._fly(steps)
         held = answers["temp"]
         if held == upload.size:
             self._verified.append(upload)
@@ -357,7 +364,7 @@ class Uploader:
             if RESUME_BYTES <= held < upload.size and (facts.rest_stor or facts.appe):
                 upload.offset = held
             else:
-                self._replace_temp([], upload, pending)
+                yield from self._replace_temp([], upload, pending)
             self._again.append(upload)
 
     def _replace_temp(self, steps, upload, pending):
@@ -368,7 +375,7 @@ class Uploader:
         for attempt in range(max(0, pending.attempt - STALE_TEMPS + 1), pending.attempt + 1):
             steps.append(("DELE " + upload.stale_temp(attempt, pending.digest), None, None))
         self._save()
-        self._fly(steps)
+        yield from self._fly(steps)
         upload.next_attempt(pending.attempt)
 
     def _save(self):
@@ -377,3 +384,18 @@ class Uploader:
             self._ledger.flush()
         except StorageError as e:
             self._report.trouble(e)
+
+
+def alternate(*runs):
+    """Let them go on in turn until all have ended: each waits for its server while the other works. If one raises, all are over."""
+    left = list(runs)
+    try:
+        while left:
+            for run in list(left):
+                try:
+                    next(run)
+                except StopIteration:
+                    left.remove(run)
+    finally:
+        for run in left:
+            run.close()
