@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from click.testing import CliRunner
+from rich.console import Console
 
 from app import VERSION
 from tests.ftpd.fixtures import require
 from tools import readme
 from tools.bench import budgets, jobs, pc, peers, run, show
-from tools.bench.cli import RESULT
+from tools.bench.cli import RESULT, bench
 from tools.bench.ferry import NAME, Ferry
 
 # Quick ones; the heap and the largest folders are left to `make bench`.
@@ -112,3 +114,19 @@ def test_a_peer_that_is_not_installed_is_named():
     part = show.readme_part({**result, "peers": {"curl": "7"}, "missing": {"lftp": missing}})
     assert f"Left out: lftp, {missing}." in part
     assert "| idle check, nothing new | 2 | **3** | - |" in part
+
+
+def test_a_pipe_gets_a_line_for_each_job_and_client(capsys):
+    show.tables(Console(), RESULTS)
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines() if line.count("\t") > 8]
+    assert lines[0][:3] == ["job", "client", "trips"]
+    told = {(line[0], line[1]): line for line in lines[1:]}
+    assert len(told) == len(RESULTS["rows"])
+    assert told["batch", NAME][2:4] == ["7", "10"]
+    assert told["log", "vendor's note"][-1].startswith("WRONG: ")
+
+
+def test_a_quick_run_does_not_write_the_readme():
+    done = CliRunner().invoke(bench, ["--quick", "--readme"])
+    assert done.exit_code == 2
+    assert "--quick leaves out much" in done.output

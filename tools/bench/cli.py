@@ -40,7 +40,7 @@ not, 2 wrong usage.
 @click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--quick", "is_quick", is_flag=True, help="Under a minute; without large folders, heap and erases.")
 @click.option("--server", type=click.Choice(servers.NAMES), help="Default: vsftpd, where it cannot run pyftpdlib.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write all numbers there.")
 @click.option("--readme", "is_for_readme", is_flag=True, help="Write docs/bench.json and the tables in README.md.")
 def bench(is_quick, server, json_file, is_for_readme):
     """Measure Ferry beside what people use today: the same work, the same server, the same link, in one run."""
@@ -54,7 +54,7 @@ def bench(is_quick, server, json_file, is_for_readme):
     with _Progress(err) as tell:
         try:
             result = run.bench(server, is_quick, tell)
-        except (servers.ServerError, ferry.FerryError) as error:
+        except (servers.ServerError, ferry.FerryError, TimeoutError) as error:
             raise click.ClickException(f"{error}\nRun it again; if it stays so, the tests say more: make test") from error
     show.tables(console, result)
     if json_file:

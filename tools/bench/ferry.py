@@ -234,7 +234,7 @@ class Ferry:
         _bring(work, made)
         with self._stage.measure(link) as found:
             told = made.boot()
-        found.turns -= found.late  # it does not wait for the 150; its own count must say the same
+        found.turns -= found.counts.late_uploads  # it does not wait for the 150; its own count must say the same
         counted = told.cycles[-1]["round_trips"]
         wrong = work.wrong()
         if not wrong and sessions == 1 and found.turns != counted:

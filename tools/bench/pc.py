@@ -132,7 +132,8 @@ def _sync(stage, peer, job, link, out, _down):
     with stage.measure(link) as found:
         peer.sync(stage.proxy.port, out)
     wrong = differ(job.files, stage.stored())
-    return found, wrong or (f"{found.data_up_bytes} bytes were sent again" if found.data_up_bytes else "")
+    again_bytes = found.counts.data_up_bytes
+    return found, wrong or (f"{again_bytes} bytes were sent again" if again_bytes else "")
 
 
 _KINDS = {

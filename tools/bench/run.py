@@ -116,8 +116,16 @@ def _link(job, is_parallel, is_quick):
 
 
 def _row(client, job, found, wrong):
-    counts = {name: value for name, value in vars(found).items() if name not in ("late", "elapsed_s")}
-    return {"job": job.key, "client": client, **counts, "wrong": wrong}
+    counts = found.counts
+    return {
+        "job": job.key,
+        "client": client,
+        "turns": found.turns,
+        "commands": sum(counts.commands.values()),
+        "connections": counts.control_connections + counts.data_connections,
+        **{name: getattr(counts, name) for name in ("up_bytes", "down_bytes", "data_up_bytes", "data_down_bytes")},
+        "wrong": wrong,
+    }
 
 
 def _add_ratios(rows):
@@ -144,7 +152,7 @@ def _check_times(made, present, steps):
                 job = jobs.BY_KEY[key]
                 found, _ = module.run(job, link) if client == ferry.NAME else pc.run(made, client, job, link)
                 # The proxy has one rate for both ways: that of the way up.
-                computed_s = found.turns * links.rtt_s(CHECK_LINK) + (found.up_bytes + found.down_bytes) / link[1]
+                computed_s = found.turns * links.rtt_s(CHECK_LINK) + found.counts.wire_bytes / link[1]
                 rows.append(
                     {"client": name, "job": key, "measured_s": round(found.elapsed_s, 2), "computed_s": round(computed_s, 2)}
                 )

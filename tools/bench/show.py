@@ -1,12 +1,11 @@
 # A result for people: tables on a terminal, tab-separated lines in a pipe, the tables of README.md.
 import click
-from rich import box
 from rich.table import Table
 
 from tools.bench import ferry, jobs, links
 from tools.bench.peers import PEERS
 
-_HEADS = ("client", "trips", "commands", "conns", "up", "down", *links.NAMES.values())
+_HEADS = ("client", "trips", "cmds", "conns", "up", "down", *links.NAMES.values())
 _OURS = (ferry.NAME, ferry.TWO)
 _CLIENTS = [*_OURS, *(peer.name for peer in PEERS)]
 
@@ -22,6 +21,7 @@ def tables(console, result):
             for row in rows:
                 if row["wrong"]:
                     console.print(f"[red]{row['client']}: WRONG[/], {row['wrong']}", soft_wrap=True)
+            console.print()
             continue
         click.echo("\t".join((key, "floor", str(floor["turns"]), "", "", f"{floor['payload']}")))
         for row in rows:
@@ -36,10 +36,10 @@ def tables(console, result):
 def _job_table(key, floor, rows):
     proof = f", {floor['turns'] + floor['proof']} with proof" if floor["proof"] else ""
     title = f"{jobs.BY_KEY[key].title}\nfloor: {floor['turns']} round trips{proof}; {floor['payload']:,} bytes"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="underline")
     table.add_column(_HEADS[0])
     for head in _HEADS[1:]:
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*_cells(row), style="red" if row["wrong"] else "bold" if row["client"] in _OURS else None)
     return table
@@ -49,7 +49,11 @@ def _cells(row):
     if "turns" not in row:
         return [row["client"], *[""] * (len(_HEADS) - 1)]
     counts = [f"{row[name]:,}" for name in ("turns", "commands", "connections", "up_bytes", "down_bytes")]
-    return [row["client"], *counts, *(f"{ratio:.2f}" for ratio in row["times"].values())]
+    return [row["client"], *counts, *map(_ratio, row["times"].values())]
+
+
+def _ratio(number):
+    return f"{number:.2f}" if number < 100 else f"{number:,.0f}"
 
 
 def _footprint(console, result):
@@ -149,7 +153,7 @@ def _best(rows, key, names):
     right = [row for row in others if not row["wrong"]]
     for link in links.NAMES:
         best = min(right, key=lambda row: row["times"][link], default=None)
-        yield f"{best['times'][link]:.2f} {best['client']}" if best else "-"
+        yield f"{_ratio(best['times'][link])} {best['client']}" if best else "-"
 
 
 def _checked(result):

@@ -2,9 +2,10 @@
 import shutil
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tools.ftpd.faults import UP
+from tools.ftpd.meter import Counts
 
 IDLE_S = 30  # until the last connection of a client is gone
 INBOX, FLEET = "in", "fleet"  # folders on the server: what comes up, what goes down
@@ -12,16 +13,10 @@ INBOX, FLEET = "in", "fleet"  # folders on the server: what comes up, what goes 
 
 @dataclass
 class Measured:
-    """What one job cost a client, seen at its side. Bytes are what TCP carries, without headers."""
+    """What one job cost a client, seen at its side."""
 
     turns: int = 0  # round trips; those of parallel sessions that overlap are one
-    commands: int = 0
-    connections: int = 0
-    up_bytes: int = 0
-    down_bytes: int = 0
-    data_up_bytes: int = 0
-    data_down_bytes: int = 0
-    late: int = 0  # uploads that waited for the 150, see tools/ftpd/meter.py
+    counts: Counts = field(default_factory=Counts)
     elapsed_s: float = 0.0  # from the first connect to the end of the session
 
 
@@ -52,15 +47,8 @@ class Stage:
         began_s, found = time.monotonic(), Measured()
         yield found
         self.proxy.wait_idle(IDLE_S)
-        counts = self.proxy.counts()
         events = [event for event in self.proxy.events() if event.time_s >= began_s]
-        found.turns = self.proxy.turns()
-        found.commands = sum(counts.commands.values())
-        found.connections = counts.control_connections + counts.data_connections
-        found.up_bytes = counts.control_up_bytes + counts.data_up_bytes
-        found.down_bytes = counts.control_down_bytes + counts.data_down_bytes
-        found.data_up_bytes, found.data_down_bytes = counts.data_up_bytes, counts.data_down_bytes
-        found.late = counts.late_uploads
+        found.turns, found.counts = self.proxy.turns(), self.proxy.counts()
         # What goes up is logged where it arrives: the client closed one delay before.
         closed_s = [event.time_s for event in events if event.direction == UP and event.what == "end"]
         found.elapsed_s = closed_s[-1] - events[0].time_s - delay_ms / 1000 if closed_s else 0.0

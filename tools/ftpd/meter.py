@@ -45,8 +45,16 @@ class Counts:
     commands: Counter = field(default_factory=Counter)
 
     @property
+    def up_bytes(self):
+        return self.control_up_bytes + self.data_up_bytes
+
+    @property
+    def down_bytes(self):
+        return self.control_down_bytes + self.data_down_bytes
+
+    @property
     def wire_bytes(self):
-        return self.control_up_bytes + self.control_down_bytes + self.data_up_bytes + self.data_down_bytes
+        return self.up_bytes + self.down_bytes
 
     def add(self, other):
         for name, value in vars(other).items():
