@@ -61,11 +61,10 @@ def _footprint(console, result):
     compiled = f"{flash['mpy_bytes']:,} as .mpy" if flash["mpy_bytes"] else "no mpy-cross 1.13 here"
     console.print(f"flash: {flash['py_bytes']:,} bytes as .py, {compiled}", soft_wrap=True)
     for row in result["rows"]:
-        if "live_bytes" in row:
-            erases = "" if row["erases"] is None else f", {row['erases']} block erases"
+        if row.get("erases") is not None:
             console.print(
                 f"{jobs.BY_KEY[row['job']].title}: heap {row['live_bytes']:,} bytes at the most"
-                f" ({row['import_bytes']:,} behind the imports){erases}",
+                f" ({row['import_bytes']:,} behind the imports), {row['erases']} block erases",
                 soft_wrap=True,
             )
 
@@ -97,7 +96,11 @@ def readme_part(result):
         "**Footprint**: " + _flash(result),
         _grid(
             ["", "heap at the most", "block erases"],
-            [[_title(key), *_cost(rows[key, ferry.NAME])] for key in keys if "live_bytes" in rows[key, ferry.NAME]],
+            [
+                [_title(row["job"]), f"{row['live_bytes']:,}", str(row["erases"])]
+                for row in (rows[key, ferry.NAME] for key in keys)
+                if row.get("erases") is not None
+            ],
         ),
     ]
     return "\n\n".join(parts)
@@ -174,6 +177,3 @@ def _flash(result):
         " where a word is twice as long as on a module."
     )
 
-
-def _cost(row):
-    return f"{row['live_bytes']:,}", "-" if row["erases"] is None else str(row["erases"])
