@@ -88,7 +88,6 @@ def _ferry_rows(made, work, is_quick, steps):
                 rows.append(ferry_row(module, job, _link(job, True, is_quick), sessions=2))
             if is_quick or not job.is_quick:  # what large folders need of the heap is measured by `tools memory`
                 continue
-                continue
             steps.next(ferry.NAME, f"{job.title}, heap")
             row["import_bytes"], row["live_bytes"] = module.heap(job)
             steps.next(ferry.NAME, f"{job.title}, erases")
