@@ -179,7 +179,7 @@ def test_the_temp_name_left_on_one_server_is_removed_when_the_module_is_back(wor
     assert sent(with_b.run_cycle()) == (1, len(BIG))
     assert with_b._outbox.left == {0: [partial]}
     with session(a, FAST) as opened:
-        Uploader(opened, None, None, None, None, Folders(), None, left=with_b._outbox.left.pop(0)).finish()
+        alternate(Uploader(opened, None, None, None, None, Folders(), None, left=with_b._outbox.left.pop(0)).finish())
     assert a.files == {}
 
 
