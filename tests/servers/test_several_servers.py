@@ -7,7 +7,7 @@ import pytest
 from app.sync import ledger as ledger_module
 from app.sync.folders import Folders
 from app.sync.records import PUT_VERIFIED
-from app.sync.upload import RESUME_BYTES, Uploader
+from app.sync.upload import RESUME_BYTES, Uploader, alternate
 from tests.ftpd.fake import reset_socket
 from tests.ftpd.sane import Sane
 from tests.world import FAST, session
