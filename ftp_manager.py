@@ -7,8 +7,8 @@ import gc
 if hasattr(gc, "threshold"):
     gc.threshold(8192)
 # The largest come first: to compile one takes several times its size, and the heap fills up.
-from app.proto.control import Counts, Facts
-from app.sync.upload import Uploader
+from app.proto.control import TLS_OFF, Counts, Facts
+from app.sync.upload import Uploader, alternate
 from app.proto.session import Session
 from app.sync.ledger import Ledger
 from app.sync.download import Downloader
@@ -44,6 +44,7 @@ RESTING = ("IDLE", "BACKOFF", "HALT")
 BUFFER_BYTES = 4096  # one block of the flash
 SMALL_BUFFER_BYTES = 1024  # where the heap is nearly full
 PLENTY_BYTES = 131072  # of free heap
+BESIDE_BYTES = 65536  # files up to this size may go over two sessions
 BATCH = 4  # files found before the session opens and between two looks at the folder: about 3 kB
 LINK_WAIT_S = 60
 DAY_MS = 86400000
@@ -92,6 +93,7 @@ class FtpManager:
         self._buffer = bytearray(SMALL_BUFFER_BYTES if is_tight else BUFFER_BYTES)
         self._session = None
         self._uploader = None
+        self._beside = None  # (session, uploader) of a second session; () where the server does not want it
         self._leftovers = {}  # number of a server -> temp names of batches that were cut there
         self._legs = []  # of the outbox, those that are still to come
         self._found = None  # generator of Uploads while a scan is under way
@@ -472,7 +474,16 @@ class FtpManager:
     def _do_session(self):
         server = self._server
         self._was_tried = True
-        session = Session(
+        session = self._session = self._new_session()
+        self._uploader = self._new_uploader(session, self._outbox.left.pop(self._ledger.server, ()))
+        session.open(server["host"], server["port"], server["talk_first"])
+        question = self._status.question(self._server_name()) if self._status else ""
+        session.start_login(server["user"], server["password"], server["account"], question)
+        return "open"
+
+    def _new_session(self):
+        server = self._server
+        return Session(
             self._net,
             self._clock,
             server["timeout_s"],
@@ -483,8 +494,9 @@ class FtpManager:
             server["tls_pin"],
             self._own_address if server["mode"] == "active" else None,
         )
-        self._session = session
-        self._uploader = Uploader(
+
+    def _new_uploader(self, session, left=()):
+        return Uploader(
             session,
             self._files,
             self._ledger,
@@ -492,24 +504,26 @@ class FtpManager:
             self._buffer,
             self._folders,
             self._outbox.put_away,
-            server["verify"],
-            self._outbox.left.pop(self._ledger.server, ()),
+            self._server["verify"],
+            left,
         )
-        session.open(server["host"], server["port"], server["talk_first"])
-        question = self._status.question(self._server_name()) if self._status else ""
-        session.start_login(server["user"], server["password"], server["account"], question)
-        return "open"
 
     def _own_address(self):
         return self._server["active_host"] or self._link.address()
 
     def _do_upload(self):
-        self._uploader.run(self._batch)
+        batch = iter(self._batch)
+        if self._is_for_two():
+            alternate(self._uploader.run(batch), self._run_beside(batch))
+        else:
+            self._end_beside()
+            alternate(self._uploader.run(batch))
         self._batch = []
         gc.collect()
         if self._found:
             return "more"
-        self._uploader.finish()
+        self._end_beside()
+        alternate(self._uploader.finish())
         while self._legs:
             if self._legs[0][0] == "whole":
                 return "more"
@@ -518,6 +532,41 @@ class FtpManager:
                 self._send_other(mode, rule)
         self._outbox.end_walk()
         return "sent"
+
+    def _is_for_two(self):
+        """Whether a second session pays for this batch: small files, so that none waits for long while the other sends."""
+        server = self._server
+        if server["sessions"] < 2 or server["tls"] != TLS_OFF or len(self._batch) < 2:
+            return False
+        return all(
+            upload.size <= BESIDE_BYTES and upload.rule["on_conflict"] == "overwrite" for upload in self._batch
+        )
+
+    def _run_beside(self, batch):
+        """The second session's share; it is opened at its first. A server that does not want it gets one session."""
+        if self._beside is None:
+            server = self._server
+            session = self._new_session()
+            self._beside = (session, self._new_uploader(session))
+            try:
+                session.open(server["host"], server["port"], server["talk_first"])
+                session.start_login(server["user"], server["password"], server["account"])
+                session.push()
+                yield
+                session.settle()
+            except KNOWN as e:
+                session.close()
+                self._beside = ()
+                self._log.info("no second session: %s", e)
+        if self._beside:
+            yield from self._beside[1].run(batch)
+
+    def _end_beside(self):
+        if self._beside:
+            session, uploader = self._beside
+            alternate(uploader.finish())
+            session.say_goodbye()
+            self._beside = None  # a later batch may open it again
 
     def _send_other(self, mode, rule):
         """Files that do not travel whole and one by one. The code for it is loaded where a rule wants it."""
@@ -586,6 +635,9 @@ class FtpManager:
             self._session.say_goodbye()
             self._session = None
             self._keep_facts()
+        if self._beside:  # it died, or the other one did
+            self._beside[0].close()
+        self._beside = None
         self._found = None
         self._batch = []
 

@@ -54,6 +54,7 @@ SCHEMA = (
         "none is for drop boxes that allow neither SIZE nor rename: files go under their final names, unproved;"
         " marker: and a file `name.ok` behind each, which holds its size",
     ),
+    ("server.sessions", "int", 1, (1, 2), "", "with 2, small files go over two sessions side by side; not with TLS"),
     (
         "server.timeout_s",
         "choice",

@@ -73,23 +73,33 @@ def _with_numbers(source, known, imports):
 
 
 def squeezed(source):
-    """The same program without comments and docstrings, a space for each indent; every line keeps its number, for tracebacks."""
-    lines = source.split("\n")
-    inside = set()  # numbers of lines that begin inside a string
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        (first, column), (last, _) = token.start, token.end
-        if token.type == tokenize.COMMENT:
-            lines[first - 1] = lines[first - 1][:column].rstrip()
-        elif token.type == tokenize.STRING:
-            inside.update(range(first + 1, last + 1))
+    """The same program without comments, docstrings and blanks that nobody needs; every line keeps its number, for tracebacks."""
+    docstrings = {}  # (line, column) -> what stands for it
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node) is not None:
             text = node.body[0]
-            lines[text.lineno - 1 : text.end_lineno] = [""] * (text.end_lineno - text.lineno + 1)
-            if len(node.body) == 1:
-                lines[text.lineno - 1] = " " * text.col_offset + "pass"
-    for number, line in enumerate(lines, 1):
-        if number not in inside:
-            bare = line.lstrip()
-            lines[number - 1] = " " * ((len(line) - len(bare)) // 4) + bare
-    return "\n".join(lines).rstrip("\n") + "\n"
+            is_all = len(node.body) == 1 and not isinstance(node, ast.Module)
+            docstrings[text.lineno, text.col_offset] = "pass" if is_all else ""
+    lines = [""] * (source.count("\n") + 2)
+    depth, line, last = 0, 0, ""  # `line`: where the last token ended
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.INDENT, tokenize.DEDENT):
+            depth += 1 if token.type == tokenize.INDENT else -1
+        elif token.type == tokenize.NEWLINE:
+            last = ""
+        elif token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER):
+            text = docstrings.get(token.start, token.string) if token.type == tokenize.STRING else token.string
+            if not last and text:
+                lines[token.start[0]] = " " * depth
+            elif token.start[0] == line and _is_word(last[-1:]) and (_is_word(text[:1]) or text[:1] in "\"'"):
+                text = " " + text
+            lines[token.start[0]] += text
+            line = token.end[0]
+            last = text or last
+            if "\n" in text:  # of a string of several lines
+                lines[token.start[0] + 1 : line + 1] = [None] * (line - token.start[0])
+    return "\n".join(text for text in lines[1:] if text is not None).rstrip("\n") + "\n"
+
+
+def _is_word(text):
+    return text == "_" or text.isalnum()

@@ -180,6 +180,10 @@ class Control:
         self.settle()
         return self._next()
 
+    def push(self):
+        """Send what is posted, and do not wait."""
+        self._flush()
+
     def settle(self):
         """Send what is posted and read the replies of the login, if they are still due."""
         if self._login:

@@ -5,6 +5,9 @@
 # a was verified and gets its final name, b's bytes have arrived and are measured, c's bytes go. RNTO of a file never shares a
 # flight with the SIZE that decides about it. Before RNTO goes out the ledger says PUT_VERIFIED; DONE rides with the next append.
 # An append costs two block erases, however many records: small files that were verified wait for each other and share one.
+#
+# Methods that wait for the server are generators, and yield when all is sent and nothing is left but to wait: alternate() lets
+# two sessions wait side by side.
 
 import uhashlib
 import uio
@@ -53,24 +56,24 @@ class Uploader:
         self._has_sent = False  # a file, in this session
 
     def run(self, uploads):
-        """Send `uploads` (an iterable); the last ones stay in hand, see finish().
+        """Send `uploads` (an iterable, which may be shared); the last ones stay in hand, see finish(). A generator.
 
         Raises what ends the session; what concerns one file goes to the report."""
         for upload in uploads:
-            self._step(upload)
-            self._repeat()
+            yield from self._step(upload)
+            yield from self._repeat()
 
     def finish(self):
-        """Bring everything in hand to its end."""
+        """Bring everything in hand to its end. A generator."""
         while self._arrived or self._verified or self._chores:
-            self._step(None)
-            self._repeat()
+            yield from self._step(None)
+            yield from self._repeat()
         if self._has_sent and self._ledger.waiting_count(PUT_DONE) > 1:  # that one has arrived may be known in RAM only, but not of several
             self._save()
 
     def _repeat(self):
         while self._again:
-            self._step(self._again.pop())
+            yield from self._step(self._again.pop())
 
     # --- one flight
 
@@ -93,21 +96,21 @@ class Uploader:
         if arrived:
             steps.append(("SIZE " + arrived.temp(), self._on_size, arrived))
         if upload and not upload.is_ours:
-            self._look_first(steps, upload, [other.remote for other in [arrived] + verified + self._again if other])
+            yield from self._look_first(steps, upload, [other.remote for other in [arrived] + verified + self._again if other])
             return
         if upload and upload.pending:
             if upload.is_resumable():
-                self._resume(steps, upload)
+                yield from self._resume(steps, upload)
                 return
-            self._replace_temp(steps, upload, upload.pending)
+            yield from self._replace_temp(steps, upload, upload.pending)
             verified = steps = []
         is_due = bool(verified) and self._ledger.waiting_count(PUT_VERIFIED) > 0
         if upload:
-            self._store(steps, upload, is_due)
+            yield from self._store(steps, upload, is_due)
         else:
             if is_due:
                 self._save()
-            self._fly(steps)
+            yield from self._fly(steps)
 
     def _must_note(self, upload):
         """True if what is to be done with `upload` begins with an append."""
@@ -116,9 +119,11 @@ class Uploader:
     def _fly(self, steps):
         """Post the flight and hand each reply to its handler. What is left to be posted behind it goes in the same write."""
         self._ftp.post([command for command, _, _ in steps])
-        self._settle(steps)
+        yield from self._settle(steps)
 
     def _settle(self, steps):
+        self._ftp.push()
+        yield
         for command, handler, upload in steps:
             code, text = self._ftp.reply()
             if handler:
@@ -245,11 +250,11 @@ class Uploader:
         try:
             stream = self._files.open(upload.path, "rb")
         except StorageError as e:
-            self._fly(steps)
+            yield from self._fly(steps)
             self._give_up(upload, e)
             return
         try:
-            self._transfer(steps, upload, stream, asks)
+            yield from self._transfer(steps, upload, stream, asks)
         finally:
             stream.close()
 
@@ -264,20 +269,20 @@ class Uploader:
         command = "APPE " if upload.offset else "STOR "
         name = upload.temp() if self._has_proof else upload.remote
         ftp.post_transfer([s[0] for s in steps], command + name)
-        self._settle(steps)
+        yield from self._settle(steps)
         if asks:
             if upload.is_unlike:
                 self._note(PUT_INTENT, upload, UNLIKE)
             self._save()  # before the bytes
             upload.is_unlike = upload.is_unlike and not self._ledger.waiting_count()
         try:
-            sent = self._send(upload, stream)
+            sent = yield from self._send(upload, stream)
         except Error as e:
             if not ftp.is_open():
                 raise
             self._refused(upload, e)
             return
-        except (TransportError, ConnectionClosed):
+        except (TransportError, ConnectionClosed, GeneratorExit):  # the last: the other session died
             self._note_cut(upload)
             raise
         if not sent:
@@ -310,6 +315,8 @@ class Uploader:
             stream.seek(upload.offset)
         sent = ftp.send_blocks(stream, upload.size - upload.offset, self._buffer, digest, self._report.progress)
         upload.is_sent = upload.offset + sent == upload.size and digest.digest()[:8] == upload.digest
+        ftp.close_data()
+        yield
         try:
             ftp.finish()
         except TempReply as e:
@@ -365,7 +372,7 @@ class Uploader:
 
         steps.extend([("SIZE " + upload.wanted(number), note(number), upload) for number in numbers])
         self._save()
-        self._fly(steps)
+        yield from self._fly(steps)
         if errors:
             self._report.failed("up", upload.path, upload.key, upload.digest, errors[0])
         elif free:
@@ -393,7 +400,7 @@ class Uploader:
         steps.append(("SIZE " + upload.temp(), note("temp"), upload))
         steps.append(("SIZE " + upload.remote, note("final"), upload))
         self._save()
-        self._fly(steps)
+        yield from self._fly(steps)
         held = answers["temp"]
         if held == upload.size:
             self._verify(upload)
@@ -403,7 +410,7 @@ class Uploader:
             if RESUME_BYTES <= held < upload.size and self._ftp.facts.appe:
                 upload.offset = held
             else:
-                self._replace_temp([], upload, pending)
+                yield from self._replace_temp([], upload, pending)
             self._again.append(upload)
 
     def _replace_temp(self, steps, upload, pending):
@@ -414,7 +421,7 @@ class Uploader:
         for attempt in range(max(0, pending.attempt - STALE_TEMPS + 1), pending.attempt + 1):
             steps.append(("DELE " + upload.stale_temp(attempt, pending.digest), None, None))
         self._save()
-        self._fly(steps)
+        yield from self._fly(steps)
         upload.next_attempt(pending.attempt)
 
     def _save(self):
@@ -423,3 +430,18 @@ class Uploader:
             self._ledger.flush()
         except StorageError as e:
             self._report.trouble(e)
+
+
+def alternate(*runs):
+    """Let them go on in turn until all have ended: each waits for its server while the other works. If one raises, all are over."""
+    left = list(runs)
+    try:
+        while left:
+            for run in list(left):
+                try:
+                    next(run)
+                except StopIteration:
+                    left.remove(run)
+    finally:
+        for run in left:
+            run.close()

@@ -86,4 +86,11 @@ class ModesSweep(Sweep):
         return read_tree(self.server.root)
 
 
-KINDS = {kind.kind: kind for kind in (Sweep, ModesSweep)}
+class TwoSessionsSweep(Sweep):
+    """The same whole files over two sessions side by side."""
+
+    kind = "two"
+    access = {"sessions": 2}  # noqa: RUF012
+
+
+KINDS = {kind.kind: kind for kind in (Sweep, ModesSweep, TwoSessionsSweep)}

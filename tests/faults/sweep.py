@@ -78,6 +78,7 @@ class Sweep:
 
     kind = "files"
     settings = {}  # noqa: RUF012 - nobody changes them
+    access = {}  # noqa: RUF012 - more settings of the server
     old = OLD_MODULE, OLD_SERVER
     new = NEW_MODULE, NEW_SERVER
     server_options = {}  # noqa: RUF012 - {server: options of running()}
@@ -85,7 +86,7 @@ class Sweep:
     def __init__(self, server, proxy, folder):
         self.server = server
         self._proxy = proxy
-        self.world = World(folder, server.user, server.password)
+        self.world = World(folder, server.user, server.password, **self.access)
         write_tree(self.world.usr, self.old[0])
         write_tree(server.root, self.old[1])
         self._problems = []

@@ -16,7 +16,7 @@ from tools.ftpd.servers import NAMES
 # Odd, so that a sample has cuts with and without a reboot. proftpd greets each session 0.4 s late.
 SAMPLE = {"vsftpd": 101, "proftpd": 401, "pure-ftpd": 101, "pyftpdlib": 101}
 SILENCE_SAMPLE = 401
-SHARE = {"files": 1, "modes": 3}  # of the modes every third of these: what comes before the transfers is the same
+SHARE = {"files": 1, "modes": 3, "two": 1}  # of the modes every third of these: what comes before the transfers is the same
 # Of the full sweep: a silence lasts until a time-out.
 SILENCE_STEP = 7
 SHARDS = 4

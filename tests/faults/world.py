@@ -65,11 +65,12 @@ class _Heard(FtpManager):
 class World:
     """One module: `usr` is its flash, as a folder. `boot()` gives a new FtpManager, as after a restart."""
 
-    def __init__(self, folder, user, password):
+    def __init__(self, folder, user, password, **server):
+        """`server`: more settings of that section."""
         self.usr = folder / "usr"
         self.usr.mkdir(parents=True)
         self._uos = _Uos(folder)
-        self._login = {"user": user, "password": password}
+        self._login = {"user": user, "password": password, **server}
         self.net = None
         self.lines = []
 

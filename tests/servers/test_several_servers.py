@@ -7,7 +7,7 @@ import pytest
 from app.sync import ledger as ledger_module
 from app.sync.folders import Folders
 from app.sync.records import PUT_VERIFIED
-from app.sync.upload import RESUME_BYTES, Uploader
+from app.sync.upload import RESUME_BYTES, Uploader, alternate
 from tests.fakes import MemoryFiles
 from tests.ftpd.fake import reset_socket
 from tests.ftpd.sane import Sane
@@ -183,7 +183,7 @@ def test_the_temp_name_left_on_one_server_is_removed_when_the_module_is_back(wor
     assert with_b._outbox.left == {0: [partial]}
     with session(a, FAST) as opened:
         ledger = ledger_module.Ledger(MemoryFiles(), "/ledger")
-        Uploader(opened, None, ledger, None, None, Folders(), None, left=with_b._outbox.left.pop(0)).finish()
+        alternate(Uploader(opened, None, ledger, None, None, Folders(), None, left=with_b._outbox.left.pop(0)).finish())
     assert a.files == {}
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tools.device_files import ROOT, device_files, device_source
+from tools.device_files import ROOT, device_files, device_source, squeezed
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_own_and_imported_numbers_take_the_place_of_their_names(source_of):
         "from two import (\n    FAR,\n    Thing,\n)\nNEAR = 7\nTEXT = 'ä'\n\ndef f(x=NEAR):\n    return TEXT, x + FAR - NEAR, Thing\n",
         "FAR = 1000\nclass Thing: pass\n",
     )
-    assert text == "from two import Thing\n\n\n\n\nTEXT = 'ä'\n\ndef f(x=7):\n return TEXT, x + 1000 - 7, Thing\n"
+    assert text == "from two import Thing\n\n\n\n\nTEXT='ä'\n\ndef f(x=7):\n return TEXT,x+1000-7,Thing\n"
 
 
 def test_a_name_with_more_than_one_value_stays(source_of):
@@ -38,12 +38,47 @@ def test_an_import_inside_of_a_function_may_be_all_there_is_of_it(source_of):
     assert source_of("def f():\n    from two import FAR\n", "FAR = 1\n") == "def f():\n pass\n"
 
 
-def test_every_line_keeps_its_number():
+def test_blanks_comments_and_docstrings_are_left_out_and_strings_stay(source_of):
+    text = """A = 'one'  # and a comment
+B = '''two  # lines
+  here'''
+
+def f(x, *, y = 1):
+    'Doc.'
+    if not x in (y, 'a b'):
+        return -1
+    return f(
+        x, y=[2, 3]
+    )
+"""
+    assert source_of(text) == """A='one'
+B='''two  # lines
+  here'''
+
+def f(x,*,y=1):
+
+ if not x in(y,'a b'):
+  return-1
+ return f(
+x,y=[2,3]
+)
+"""
+
+
+def program(source):
+    """What the compiler makes of it: (kind, line) of each node, and the tree without docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node) is not None:
+            node.body[:1] = [] if len(node.body) > 1 or isinstance(node, ast.Module) else [ast.Pass(lineno=node.body[0].lineno)]
+    lines = [(type(node).__name__, node.lineno) for node in ast.walk(tree) if hasattr(node, "lineno")]
+    return ast.dump(tree), lines
+
+
+def test_squeezed_code_is_the_same_program_on_the_same_lines():
     for path in device_files():
-        lines, told = (ROOT / path).read_text(encoding="utf-8").split("\n"), device_source(path).split("\n")
-        for number, line in enumerate(told):
-            if line.lstrip().startswith(("def ", "class ")):
-                assert line.split("(")[0].split() == lines[number].split("(")[0].split(), f"{path}:{number + 1}"
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert program(squeezed(source)) == program(source), path
 
 
 def test_no_name_is_left_without_a_value(tmp_path):

@@ -64,7 +64,7 @@ def bench(is_quick, server, json_file, is_for_readme):
         text = readme.README.read_text(encoding="utf-8")
         readme.README.write_text(readme.put(text, *readme.BENCH, show.readme_part(result)), encoding="utf-8")
     console.print(f"took {time.monotonic() - began_s:.0f} s on {server}", soft_wrap=True)
-    problems = [f"{row['job']}: {row['wrong']}" for row in result["rows"] if row["client"] == ferry.NAME and row["wrong"]]
+    problems = [f"{row['job']}: {row['wrong']}" for row in result["rows"] if row["client"] in (ferry.NAME, ferry.TWO) and row["wrong"]]
     problems += budgets.broken(result)
     for text in problems:
         console.print(f"NOT so: {text}", markup=False, soft_wrap=True)

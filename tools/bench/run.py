@@ -72,9 +72,9 @@ class _Steps:
         self._done += 1
 
 
-def ferry_row(module, job, link):
+def ferry_row(module, job, link, sessions=1):
     """A row of a result for Ferry. Raises FerryError."""
-    return _row(ferry.NAME, job, *module.run(job, link))
+    return _row(ferry.NAME if sessions == 1 else ferry.TWO, job, *module.run(job, link, sessions))
 
 
 def _ferry_rows(made, work, is_quick, steps):
@@ -84,6 +84,8 @@ def _ferry_rows(made, work, is_quick, steps):
             steps.next(ferry.NAME, job.title)
             row = ferry_row(module, job, _link(job, False, is_quick))
             rows.append(row)
+            if job.kind == "send" and len(job.files) > 1:
+                rows.append(ferry_row(module, job, _link(job, True, is_quick), sessions=2))
             if is_quick or not job.is_quick:  # what large folders need of the heap is measured by `tools memory`
                 continue
             steps.next(ferry.NAME, f"{job.title}, heap")

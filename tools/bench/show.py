@@ -6,7 +6,8 @@ from tools.bench import ferry, jobs, links
 from tools.bench.peers import PEERS
 
 _HEADS = ("client", "trips", "cmds", "conns", "up", "down", *links.NAMES.values())
-_CLIENTS = [ferry.NAME, *(peer.name for peer in PEERS)]
+_OURS = (ferry.NAME, ferry.TWO)
+_CLIENTS = [*_OURS, *(peer.name for peer in PEERS)]
 
 
 def tables(console, result):
@@ -40,7 +41,7 @@ def _job_table(key, floor, rows):
     for head in _HEADS[1:]:
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*_cells(row), style="red" if row["wrong"] else "bold" if row["client"] == ferry.NAME else None)
+        table.add_row(*_cells(row), style="red" if row["wrong"] else "bold" if row["client"] in _OURS else None)
     return table
 
 
@@ -80,7 +81,7 @@ def _time_line(row):
 
 def readme_part(result):
     rows = {(row["job"], row["client"]): row for row in result["rows"]}
-    names = [name for name in _CLIENTS if name == ferry.NAME or name in result["peers"]]
+    names = [name for name in _CLIENTS if any(client == name for _, client in rows)]
     keys = list(result["floors"])
     parts = [
         _about(result),
@@ -138,7 +139,7 @@ def _shown(rows, key, name, text):
         return "-"
     if "turns" not in row:
         return "failed"
-    shown = f"**{text(row)}**" if name == ferry.NAME else text(row)
+    shown = f"**{text(row)}**" if name in _OURS else text(row)
     return f"*wrong* ({shown})" if row["wrong"] else shown
 
 
@@ -151,7 +152,7 @@ def _bytes(rows, key, name):
 
 
 def _best(rows, key, names):
-    others = [rows[key, name] for name in names if name != ferry.NAME and (key, name) in rows]
+    others = [rows[key, name] for name in names if name not in _OURS and (key, name) in rows]
     right = [row for row in others if not row["wrong"]]
     for link in links.NAMES:
         best = min(right, key=lambda row: row["times"][link], default=None)
