@@ -82,7 +82,7 @@ def test_one_file_takes_one_session(ftpd, proxy, module):
 
 def test_a_cut_link_ends_both_and_nothing_is_lost_or_sent_twice(ftpd, proxy, module):
     fill(module, SMALL)
-    proxy.set_faults(Fault(DATA, "rst", after_bytes=500, nth=7, is_link=True))
+    proxy.set_faults(Fault(DATA, "rst", after_bytes=500, nth=15, is_link=True))
     assert not module.boot(proxy.port, download=NO_DOWNLOADS).run_cycle().ok
     assert module.net.open_count() == 0
     proxy.clear_faults()

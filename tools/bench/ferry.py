@@ -16,7 +16,7 @@ from tools.sim.settings import Server
 
 NAME = "Ferry"
 TWO = "Ferry x2"  # with server.sessions = 2, where there are several files
-HEAP = "304k"
+HEAP = "256k"
 _FLASH_HEAP = "1M"  # the flash is simulated in it too
 FLASH_BYTES = 1024 * 1024  # room for the update beside Ferry
 _SILENCE_S = 120
