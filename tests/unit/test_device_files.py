@@ -21,12 +21,12 @@ def source_of(tmp_path):
     return make
 
 
-def test_own_and_imported_numbers_take_the_place_of_their_names(source_of):
+def test_own_and_imported_values_take_the_place_of_their_names(source_of):
     text = source_of(
-        "from two import (\n    FAR,\n    Thing,\n)\nNEAR = 7\nTEXT = 'ä'\n\ndef f(x=NEAR):\n    return TEXT, x + FAR - NEAR, Thing\n",
+        "from two import (\n    FAR,\n    Thing,\n)\nNEAR = 7\nTEXT = 'ä'\nLONG = 'a text of its own'\n\ndef f(x=NEAR):\n    return TEXT, LONG, x + FAR - NEAR, Thing\n",
         "FAR = 1000\nclass Thing: pass\n",
     )
-    assert text == "from two import Thing\n\n\n\n\nTEXT='ä'\n\ndef f(x=7):\n return TEXT,x+1000-7,Thing\n"
+    assert text == "from two import Thing\n\n\n\n\n\nLONG='a text of its own'\n\ndef f(x=7):\n return 'ä',LONG,x+1000-7,Thing\n"
 
 
 def test_a_name_with_more_than_one_value_stays(source_of):
@@ -39,7 +39,7 @@ def test_an_import_inside_of_a_function_may_be_all_there_is_of_it(source_of):
 
 
 def test_blanks_comments_and_docstrings_are_left_out_and_strings_stay(source_of):
-    text = """A = 'one'  # and a comment
+    text = """A = 'one and no other one'  # and a comment
 B = '''two  # lines
   here'''
 
@@ -51,7 +51,7 @@ def f(x, *, y = 1):
         x, y=[2, 3]
     )
 """
-    assert source_of(text) == """A='one'
+    assert source_of(text) == """A='one and no other one'
 B='''two  # lines
   here'''
 
