@@ -12,7 +12,7 @@ LOOK_SHARE = 20  # and so many times as long as the last look took
 PROBE_S = 3600  # between two tries of a login that was refused
 DAY_S = 86400
 DISTURB_MS = 3600000
-REFUSED = 111  # error number of a connection
+REFUSED_ERROR = 111  # error number of a connection
 TALK_BYTES = 16384  # more than a session without data takes, and than a socket holds that sends into nowhere
 
 RESTARTS = "/usr/.ferry/restarts"
@@ -42,7 +42,7 @@ def is_of_link(error, counts, lasts):
         return False
     if error.action == LADDER:
         return True
-    if not isinstance(error, TransportError) or number_of(error) == REFUSED:
+    if not isinstance(error, TransportError) or number_of(error) == REFUSED_ERROR:
         return False
     return not counts.received_bytes or lasts and counts.sent_bytes + counts.received_bytes < TALK_BYTES
 

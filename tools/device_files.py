@@ -19,26 +19,23 @@ def device_files(root=ROOT, is_small=False):
     return [path for path in paths if not (is_small and path.as_posix() in FOR_PROGRAMS)]
 
 
-SHORT = 16  # bytes of a text that stands where it is used: where it is not much longer than its name
-
-
 def device_source(path, root=ROOT):
-    """What a module gets of a file of device_files(), as it is or compiled: squeezed, and values in the place of the names that
-    the code has for them, as const() of MicroPython does with numbers within one file. Lines keep their numbers, for tracebacks."""
+    """What a module gets of a file of device_files(), as it is or compiled: squeezed, and whole numbers in the place of the
+    names that the code has for them, as const() of MicroPython does within one file. Lines keep their numbers, for tracebacks."""
     source = (root / path).read_text(encoding="utf-8")
-    known, imports = dict(_values(source)), {}
+    known, imports = dict(_numbers(source)), {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             other = root / (node.module.replace(".", "/") + ".py")
-            found = _values(other.read_text(encoding="utf-8")) if other.is_file() else {}
+            found = _numbers(other.read_text(encoding="utf-8")) if other.is_file() else {}
             imports[node.lineno] = [alias for alias in node.names if alias.asname or alias.name not in found]
             known.update({alias.name: found[alias.name] for alias in node.names if alias not in imports[node.lineno]})
-    return squeezed(_with_values(source, known, imports))
+    return squeezed(_with_numbers(source, known, imports))
 
 
 @functools.cache
-def _values(source):
-    """{name: value} of the whole numbers and short texts that a module has names for, and never another value."""
+def _numbers(source):
+    """{name: value} of the whole numbers that a module has names for, and never another value."""
     tree = ast.parse(source)
     stored = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)]
     stored += [node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)]
@@ -48,12 +45,12 @@ def _values(source):
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Constant)
-        and (type(node.value.value) is int or (isinstance(node.value.value, str) and len(node.value.value) <= SHORT))
+        and type(node.value.value) is int
         and stored.count(node.targets[0].id) == 1
     }
 
 
-def _with_values(source, known, imports):
+def _with_numbers(source, known, imports):
     """`imports`: line of a `from x import ...` -> the names that are left of it."""
     lines = source.encode().split(b"\n")
 
@@ -70,7 +67,7 @@ def _with_values(source, known, imports):
         elif isinstance(node, ast.ImportFrom) and len(imports[node.lineno]) < len(node.names):
             left = ", ".join(ast.unparse(alias) for alias in imports[node.lineno])
             put(node, f"from {node.module} import {left}" if left else "pass" if node.col_offset else "")
-        elif isinstance(node, ast.Assign) and node.col_offset == 0 and getattr(node.targets[0], "id", "") in _values(source):
+        elif isinstance(node, ast.Assign) and node.col_offset == 0 and getattr(node.targets[0], "id", "") in _numbers(source):
             put(node, "")
     return b"\n".join(lines).decode()
 

@@ -23,10 +23,11 @@ def source_of(tmp_path):
 
 def test_own_and_imported_values_take_the_place_of_their_names(source_of):
     text = source_of(
-        "from two import (\n    FAR,\n    Thing,\n)\nNEAR = 7\nTEXT = 'ä'\nLONG = 'a text of its own'\n\ndef f(x=NEAR):\n    return TEXT, LONG, x + FAR - NEAR, Thing\n",
+        "from two import (\n    FAR,\n    Thing,\n)\nNEAR = 7\nTEXT = 'ä'\nLONG = 'a text of its own'\n"
+        "\ndef f(x=NEAR):\n    return TEXT, LONG, x + FAR - NEAR, Thing\n",
         "FAR = 1000\nclass Thing: pass\n",
     )
-    assert text == "from two import Thing\n\n\n\n\n\nLONG='a text of its own'\n\ndef f(x=7):\n return 'ä',LONG,x+1000-7,Thing\n"
+    assert text == "from two import Thing\n\n\n\n\nTEXT='ä'\nLONG='a text of its own'\n\ndef f(x=7):\n return TEXT,LONG,x+1000-7,Thing\n"
 
 
 def test_a_name_with_more_than_one_value_stays(source_of):
@@ -89,3 +90,18 @@ def test_no_name_is_left_without_a_value(tmp_path):
     command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", "F821,F822,F811", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_no_number_that_is_left_out_is_asked_for_as_an_attribute():
+    asked = set()
+    for path in [*device_files(), "tools/board/on_module.py", "tools/soak/on_module.py"]:
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        asked.update(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    for path in device_files():
+        whole = names_of((ROOT / path).read_text(encoding="utf-8"))
+        assert not (whole - names_of(device_source(path))) & asked, path
+
+
+def names_of(source):
+    targets = [node.targets[0] for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
