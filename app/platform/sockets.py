@@ -196,13 +196,14 @@ class Net:
 
         Raises TransportError with step "dns" or "connect"."""
         number = 0
-        try:
-            found = _socket.getaddrinfo(host, port)
-        except OSError as e:
-            found = []
-            number = number_of(e)
-        if not found and host == self._last_good[0]:
-            found = _socket.getaddrinfo(self._last_good[1], port)
+        found = []
+        for name in (host, self._last_good[1]) if host == self._last_good[0] else (host,):
+            try:
+                found = _socket.getaddrinfo(name, port)
+            except OSError as e:
+                number = number_of(e)
+            if found:
+                break
         if not found:
             advice = "check server.host, the SIM's data plan and the DNS servers of the APN"
             raise TransportError(number, "no address for " + host, step="dns", advice=advice)

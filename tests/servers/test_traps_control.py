@@ -744,6 +744,25 @@ def test_trap_57_the_last_good_address_serves_while_the_name_is_not_found(world,
         assert manager.run_cycle().ok
 
 
+def test_trap_57_without_a_data_call_no_address_is_found_and_that_is_told(world, monkeypatch):
+    """The firmware of 2026 raises then, for an address in digits too."""
+    real = socket.getaddrinfo
+    is_down = []
+
+    def look_up(host, port):
+        if is_down:
+            raise OSError(-2)
+        return real("127.0.0.1", port)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with Sane() as server:
+        manager = world.manager(server, {"server.host": "ftp.example.com"})
+        assert manager.run_cycle().ok
+        is_down.append(True)
+        error = manager.run_cycle().error
+    assert (type(error), error.step) == (TransportError, "dns")
+
+
 @pytest.mark.parametrize(
     ("verb", "reply"),
     [

@@ -123,8 +123,8 @@ def test_what_is_as_promised_is_no_problem(bench):
 
 
 def test_a_fault_that_was_survived_is_told(bench):
-    bench.tally.tracebacks = 2
-    assert problem(bench) == "2 tracebacks"
+    bench.tally.tracebacks = [(7, ["Traceback", "KeyError: x"])]
+    assert problem(bench) == "behind cycle 7:\nTraceback\nKeyError: x"
 
 
 def test_a_file_that_is_missing_on_the_server_is_told(bench):

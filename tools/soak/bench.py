@@ -31,7 +31,7 @@ class Tally:
     """What happened, in numbers."""
 
     cycles: int = 0
-    tracebacks: int = 0
+    tracebacks: list = field(default_factory=list)  # (cycles before it, its lines)
     good: int = 0
     failed: Counter = field(default_factory=Counter)  # class of the error
     restarts: Counter = field(default_factory=Counter)  # reason
@@ -56,6 +56,7 @@ class Bench:
     """`settings_of_app`: see on_module.py; `config`: sections over the simulator's own; `image`: a flash.Flash or None."""
 
     def __init__(self, stack, heap, seed, site, life, config, settings_of_app, image=None):
+        self._is_in_traceback = False
         self.interpreter = child.find_interpreter(None, heap)
         if not self.interpreter.heap:
             raise settings.SettingsError(f"needs a real MicroPython: {self.interpreter.name} has no limited heap")
@@ -120,7 +121,11 @@ class Bench:
     def _hear(self, line):
         self._tail = [*self._tail[1 - _TAIL_LINES :], line]
         if _TRACEBACK in line:
-            self.tally.tracebacks += 1
+            self.tally.tracebacks.append((self.tally.cycles, []))
+            self._is_in_traceback = True
+        self._is_in_traceback = self._is_in_traceback and " error " in line
+        if self._is_in_traceback:
+            self.tally.tracebacks[-1][1].append(line)
         found = _RESTART_LINE.search(line)
         if found:
             self._reason = found[1]

@@ -17,7 +17,7 @@ def problems(bench):
     local = _tree(bench.root / "usr")
     remote = _tree(bench.site.folder)
     sent = {name.removeprefix(IMEI + "/"): data for name, data in remote.items() if name.startswith(IMEI + "/")}
-    found = [f"{bench.tally.tracebacks} tracebacks"] if bench.tally.tracebacks else []
+    found = ["\n".join([f"behind cycle {cycle}:", *lines]) for cycle, lines in bench.tally.tracebacks]
     for name, versions in bench.made.items():
         version = max(versions)
         if name.startswith("out/") and name in local:
