@@ -104,10 +104,11 @@ def make(told=""):
     log.info("Ferry %s", VERSION)
     if told:
         log.warning("%s", told)
-    try:
-        files.remove(CONFIG + ".part")  # of a change at the REPL that was cut; here nobody can be at one
-    except StorageError as e:
-        log.warning("%s", e)
+    for path in (CONFIG, "/usr/.ferry/restarts"):
+        try:
+            files.remove(path + ".part")  # of a change, or the reason of a restart, that was cut; here nobody writes one
+        except StorageError as e:
+            log.warning("%s", e)
     config = load_config(files, log)
     if config is None:
         log.error("Ferry does not start")
