@@ -300,6 +300,15 @@ FtpManager.{name} = _broken
     assert ftpd.files(DEVICE) == {"a.txt": b"a"}
 
 
+def test_what_a_cut_left_of_settings_and_of_a_reason_is_removed_and_nobody_elses(ferry, ftpd):
+    ferry.put("config.json.part", b"{")
+    ferry.put(".ferry/restarts.part", b"boot 1")
+    ferry.put("somebody.part", b"else's")
+    ferry.sync()
+    assert ferry.state_files() == ["ledger"]
+    assert [path.name for path in ferry.usr.glob("*.part")] == ["somebody.part"]
+
+
 def test_a_ledger_of_garbage_does_not_stop_it(ferry, ftpd):
     ferry.put("a.txt", b"a")
     ferry.sync()
