@@ -83,10 +83,13 @@ class Connection:
 
     def is_ready(self):
         """True if recv() would not block. Never blocks itself."""
-        if self._poller is None:
-            self._poller = _select.poll()
-            self._poller.register(self._sock, _select.POLLIN)
-        return bool(self._poller.poll(0))
+        try:
+            if self._poller is None:
+                self._poller = _select.poll()
+                self._poller.register(self._sock, _select.POLLIN)
+            return bool(self._poller.poll(0))
+        except OSError:
+            return True  # it died with the data call: recv() says so, at once
 
     def close(self):
         self._has_ended = True

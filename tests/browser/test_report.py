@@ -8,7 +8,7 @@ from tests.browser.chromium import DESKTOP, PHONE
 from tools.device_files import ROOT
 
 EVIL = "<img src=x onerror=alert(1)>.txt"
-FAULTS = "sim-missing@0-30s,cut-data@40%@40s-300s,power-cut@300s-340s"
+FAULTS = "sim-missing@0-30s,cut-data@40%@40s-300s,power-cut@100s-140s"
 
 
 @pytest.fixture(scope="module")
