@@ -213,7 +213,8 @@ def pass_ms(ms: int) -> None:
             stop_us = min(stop_us, (_watchdog[1] + 1) * 1000)
         if next_fault_ms is not None:
             stop_us = min(stop_us, (next_fault_ms - life_ms) * 1000)
-        call_ms = min(_calls) if _calls else None
+        calls = _calls[:]  # another thread may take the last one away meanwhile
+        call_ms = min(calls) if calls else None
         if call_ms is not None:
             stop_us = min(stop_us, call_ms * 1000)
         _skipped_us += max(0, stop_us - now_us())
