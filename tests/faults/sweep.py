@@ -13,13 +13,12 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import cycle
-from pathlib import Path
 
 from tests.faults.world import World, read_tree, write_tree
 from tests.world import DEVICE, FAST
 from tools.ftpd.faults import CONTROL, DATA, DOWN, UP, Fault
 from tools.ftpd.proxy import Proxy
-from tools.ftpd.servers import _kill_and_wait, running
+from tools.ftpd.servers import _kill_and_wait, descendants, running
 
 DATA_STEP_BYTES = 97
 SPEED = 20  # a time-out of 15 s takes 0.75 s
@@ -182,7 +181,7 @@ class Sweep:
     def _end_sessions(self):
         """What the server still does for this cut must not come into the next one."""
         self._proxy.cut_all("rst")
-        for pid in _children(self.server.pid):
+        for pid in descendants(self.server.pid):
             _kill_and_wait(pid)
 
     # --- what may never be
@@ -225,22 +224,6 @@ class Sweep:
                 if tree.get(name) != wanted.get(name) and not self._is_half(name):
                     is_there = f"{len(tree[name])} bytes" if name in tree else "missing"
                     self._problems.append(f"{what} {name} on the {where} is wrong ({is_there})")
-
-
-def _children(parent):
-    """Process ids of all that descend from a process, the youngest last. (vsftpd's leave their parent's session.)"""
-    parent_of = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if fields[0] not in "ZX":
-            parent_of[int(status.parent.name)] = int(fields[1])
-    found = [parent]
-    for ancestor in found:
-        found += [pid for pid, above in parent_of.items() if above == ancestor]
-    return found[1:]
 
 
 def cuts_of(points, hows):
