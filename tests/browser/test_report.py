@@ -17,7 +17,6 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     (folder / "usr" / "data").mkdir(parents=True)
     (folder / "usr" / "data" / EVIL).write_bytes(b"1" * 3000)
-    (folder / "usr" / "system_config.json").write_text('{"replFlag": 0}')  # as the firmware makes it at the first boot
     path = folder / "run.html"
     command = [sys.executable, "-m", "tools", "sim", "--usr", folder / "usr", "--link", "nbiot", "--flash", "512k"]
     done = subprocess.run(

@@ -87,6 +87,14 @@ def test_changed_update_is_fetched_again(tmp_path):
     assert (tmp_path / "m" / "news" / "unix.txt").read_bytes() == b"a longer text\n"
 
 
+def test_a_folder_of_ones_own_is_in_step_after_its_first_run(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "mine.txt").write_bytes(b"1\n")
+    done = sim("--usr", tmp_path / "m", "--cycles", 1)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "m.server" / "861234050012345" / "mine.txt").read_bytes() == b"1\n"
+
+
 def test_delete_after_upload(tmp_path):
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"upload": {"from": "/usr/data", "after": "delete"}, "download": {"from": ""}}))

@@ -292,6 +292,7 @@ def _prepare(stack, usr, url, config_file, interpreter, image, cycles, seed, lin
     root = stack.enter_context(module.root_folder(usr))
     if not any((root / "usr").iterdir()):
         samples.fill_module(root / "usr", seed, is_small)
+    samples.add_firmware_file(root / "usr")
     console = Console(highlight=False)
     if url or named is None:
         config = settings.use_server(config, named or _embedded(stack, usr, config, seed, is_small))

@@ -17,7 +17,6 @@ def fill_module(usr, seed, is_small=False):
                 "data/grüße-日本.txt": "Grüße\n".encode(),
                 "data/100% [done] #1.txt": b"not a pattern\n",
                 "data/capture.bin": noise.randbytes(4_003),
-                "system_config.json": b'{"replFlag": 0}',
             },
         )
         return
@@ -34,12 +33,18 @@ def fill_module(usr, seed, is_small=False):
             "data/deep/deeper/deepest/note.txt": b"nested\n",
             "data/capture.bin": noise.randbytes(1_000_003),
             "data/unfinished.part": b"a temp name stays here\n",
-            "system_config.json": b'{"replFlag": 0}',
             "user_apn.json": b"{}",
             "checksum.json": b"[]",
             ".updater/pending.txt": b"the firmware's\n",
         },
     )
+
+
+def add_firmware_file(usr):
+    """The file that the firmware makes at its first boot, before there is any app; a folder of a person's own lacks it."""
+    path = usr / "system_config.json"
+    if not path.exists():
+        path.write_text('{"replFlag": 0}', encoding="utf-8")
 
 
 def fill_server(updates, seed, is_small=False):
