@@ -1,16 +1,11 @@
 """A cut at any byte, on any server: nothing hangs, nothing is told that is not so, nothing is ever half there, and the
 next cycles bring both sides in step. What is checked after each cut: tests/faults/sweep.py, tests/faults/modes.py."""
 
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-
 import pytest
 
 from tests.faults.modes import KINDS
 from tests.faults.sweep import cuts_of, run_all, sweeping
 from tests.ftpd.fixtures import require
-from tools import desktop
 from tools.ftpd.servers import NAMES
 
 # Odd, so that a sample has cuts with and without a reboot. proftpd greets each session 0.4 s late.
@@ -19,7 +14,7 @@ SILENCE_SAMPLE = 401
 SHARE = {"files": 1, "modes": 3, "two": 1}  # of the modes every third of these: what comes before the transfers is the same
 # Of the full sweep: a silence lasts until a time-out.
 SILENCE_STEP = 7
-SHARDS = 4
+PARTS = 8  # of the full sweep, so that it shows how far it is
 HOWS = ("fin", "rst")
 
 
@@ -59,25 +54,16 @@ def in_step(cycles_needed):
     )
 
 
-def run_shard(name, kind, folder, number):
-    """(cut points, cuts tried, what went wrong, cycles needed) of one shard of the full sweep; each has a server of its own."""
-    folder.mkdir()
-    with sweeping(name, folder, KINDS[kind]) as sweep:
-        points = sweep.points()
-        cuts = (cuts_of(points, HOWS) + cuts_of(points, ("silence",))[::SILENCE_STEP])[number::SHARDS]
-        return len(points), len(cuts), run_all(sweep, cuts), sweep.cycles_needed
-
-
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(1, PARTS + 1))
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_every_cut(name, kind, tmp_path, tell):
-    require(name)
-    pool = ProcessPoolExecutor(SHARDS, mp_context=get_context("spawn"), initializer=desktop.install)
-    with pool:
-        shards = [pool.submit(run_shard, name, kind, tmp_path / str(number), number) for number in range(SHARDS)]
-        results = [shard.result() for shard in shards]
-    counts, tried, failures, needed = zip(*results, strict=True)
-    tell(f"cut sweep, {name}, {kind}: {counts[0]} cut points, {sum(tried)} cuts tried, {in_step(sum(needed, Counter()))}")
-    refuse([line for lines in failures for line in lines])
+def test_every_cut(name, kind, part, sweep_of, tell):
+    with sweep_of(name, kind) as sweep:
+        points = sweep.points()
+        cuts = (cuts_of(points, HOWS) + cuts_of(points, ("silence",))[::SILENCE_STEP])[part - 1 :: PARTS]
+        failures = run_all(sweep, cuts)
+        tried = f"{len(cuts)} cuts tried, {in_step(sweep.cycles_needed)}"
+        tell(f"cut sweep, {name}, {kind}, part {part} of {PARTS}: {len(points)} cut points in all, {tried}")
+        refuse(failures)
