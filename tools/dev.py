@@ -131,7 +131,8 @@ def _test(python, args):
 
 
 def _sweep(python, args):
-    return _call(python, "-m", "pytest", "-m", "sweep", *args)
+    # A line for each part: it takes hours on two cores. Half of them wait for a server, so four at once.
+    return _call(python, "-m", "pytest", "-n", "4", "-vv", "-m", "sweep", *args)
 
 
 def _readme(python, args):

@@ -23,6 +23,7 @@ from tools.ftpd.servers import _kill_and_wait, descendants, running
 DATA_STEP_BYTES = 97
 SPEED = 20  # a time-out of 15 s takes 0.75 s
 GREETS_LATE = "proftpd"  # a second session, by 0.4 s: at FAST that is more than a time-out
+LOCKS = "vsftpd"  # what is uploaded, for as long as it believes in the session: it must let go within CYCLES
 DEADLINE_S = 240  # of the module's time, for the cycle that is cut: on a busy machine its few time-outs come with seconds of work
 CYCLES = 4  # without faults, until both sides are in step: a time-out may pass before a locked file is given up
 LISTING = 3  # its number among the data connections of the cycle; without MLSD the server's refusal costs one more
@@ -81,6 +82,7 @@ class Sweep:
     old = OLD_MODULE, OLD_SERVER
     new = NEW_MODULE, NEW_SERVER
     server_options = {}  # noqa: RUF012 - {server: options of running()}
+    slow = (GREETS_LATE,)  # servers for which even a silence is waited for at SPEED
 
     def __init__(self, server, proxy, folder):
         self.server = server
@@ -138,7 +140,7 @@ class Sweep:
 
     def run(self, cut):
         """What went wrong, as a list of sentences."""
-        manager = self._prepare(FAST if cut.how == "silence" and self.server.name != GREETS_LATE else SPEED)
+        manager = self._prepare(FAST if cut.how == "silence" and self.server.name not in self.slow else SPEED)
         self._is_half_allowed = self._is_half_possible(cut)
         self._proxy.set_faults(cut.fault())
         result = manager.run_cycle()
