@@ -136,11 +136,13 @@ def test_another_programs_module_at_each_kind_of_step(play, monkeypatch):
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("flashes", ["UPDATE", "FIRST"])
-def test_all_along(play, flashes, monkeypatch):
+def test_all_along(play, flashes, monkeypatch, tell):
     if flashes == "FIRST":
         monkeypatch.setattr("tools.board.repl.FREE_S", 0.3)
     _, whole = play(*globals()[flashes])
     cuts = [*range(1, whole.taken - 150, 100), *range(whole.taken - 150, whole.taken, 5)]  # it switches near the end
     found = {cut_at: play(*globals()[flashes], cut_at)[0] for cut_at in cuts}
+    kept = list(found.values()).count("old")
+    tell(f"cable, {flashes.lower()}: unplugged at {len(cuts)} moments, {kept} times the old one runs on, {len(cuts) - kept} the new")
     assert sorted(set(found.values())) == ["new", "old"]
     assert sorted(found.values(), reverse=True) == [found[cut_at] for cut_at in sorted(found)]  # one point of no return
