@@ -273,7 +273,11 @@ def test_unfinished_cycle_is_in_the_json(fake, tmp_path):
 def test_a_signal_ends_it_and_the_module(fake, tmp_path, number):
     path = fake(f'open("{tmp_path}/pid", "w").write(str(os.getpid()))\nprint("ready", flush=True)\ntime.sleep(60)')
     command = [sys.executable, "-u", "-m", "tools", "sim", "--micropython", str(path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+
+    def heed():  # where the tests run in the background, a shell has told them to ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         for line in process.stdout:
             if "ready" in line:
                 break
