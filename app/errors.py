@@ -29,7 +29,7 @@ ADVICE = {
     532: "the server wants an account for storing files: set server.account",
     534: "the server refuses this security mechanism: change server.tls",
     550: "the name does not exist on the server, or the account may not touch it",
-    552: "the quota is full: make room there",
+    552: "the server's quota is full: make room there",
     553: "the server does not allow this name, or the account may not write there",
 }
 

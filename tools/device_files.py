@@ -63,7 +63,7 @@ def _with_numbers(source, known, imports):
     nodes = [node for node in ast.walk(ast.parse(source)) if hasattr(node, "lineno")]
     for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset), reverse=True):  # from the end: places stay right
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in known:
-            put(node, repr(known[node.id]))
+            put(node, str(known[node.id]))
         elif isinstance(node, ast.ImportFrom) and len(imports[node.lineno]) < len(node.names):
             left = ", ".join(ast.unparse(alias) for alias in imports[node.lineno])
             put(node, f"from {node.module} import {left}" if left else "pass" if node.col_offset else "")

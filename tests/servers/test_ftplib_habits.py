@@ -410,8 +410,12 @@ def test_with_tells_of_a_quit_that_is_refused_and_closes_all_the_same(side):
 
 @pytest.mark.parametrize("side", [Ours, Theirs])
 def test_with_does_not_mind_a_server_that_has_hung_up(side):
-    with Sane(override={"QUIT": lambda session, _: session.hang_up()}) as server, side.make(server.host, server.port):
-        pass
+    with Sane(override={"QUIT": lambda session, _: session.hang_up()}) as server:
+        with side.make(server.host, server.port) as ftp:
+            pass
+        assert server.verbs()[-1] == "QUIT"
+    with pytest.raises((*side.errors.all_errors, AttributeError)):
+        ftp.voidcmd("NOOP")
 
 
 @pytest.mark.parametrize("side", [Ours, Theirs])

@@ -61,7 +61,7 @@ def test_what_is_not_given_has_its_default():
 def test_default_is_allowed(row):
     if row[0] != "server.host":
         section, name = row[0].split(".")
-        read(**{section: {name: row[2]}})
+        assert read(**{section: {name: row[2]}}) == read()
 
 
 def test_lists_of_two_rules_are_not_one_list():
@@ -497,7 +497,8 @@ def test_what_has_to_be_proved_is_refused_without_proof(rule):
     ],
 )
 def test_rule_whose_settings_go_together_is_taken(rule):
-    read(upload=rule)
+    taken = read(upload=rule)["upload"]
+    assert [{key: found[key] for key in rule} for found in taken] == [rule]
 
 
 # --- the status

@@ -46,12 +46,17 @@ class Worker:
 @pytest.fixture
 def device(monkeypatch):
     """Loads the device's modules that name the firmware."""
+    before = set(sys.modules)
     for name in FIRMWARE:
         if name not in sys.modules:
             monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     # On the module app.config is loaded anew each time; here all tests share it.
     monkeypatch.setattr(importlib.import_module("app.start"), "forget_config", lambda: None)
-    return importlib.import_module
+    yield importlib.import_module
+    for name in sorted({name for name in sys.modules if name.startswith("app.")} - before, reverse=True):  # for nobody else
+        del sys.modules[name]
+        package, _, own = name.rpartition(".")
+        vars(sys.modules[package]).pop(own, None)
 
 
 @pytest.fixture

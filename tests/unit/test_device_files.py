@@ -21,7 +21,7 @@ def source_of(tmp_path):
     return make
 
 
-def test_own_and_imported_values_take_the_place_of_their_names(source_of):
+def test_own_and_imported_numbers_take_the_place_of_their_names(source_of):
     text = source_of(
         "from two import (\n    FAR,\n    Thing,\n)\nNEAR = 7\nTEXT = 'ä'\nLONG = 'a text of its own'\n"
         "\ndef f(x=NEAR):\n    return TEXT, LONG, x + FAR - NEAR, Thing\n",
